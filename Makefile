@@ -1,0 +1,63 @@
+# make run    the starter experiment, from nothing      make test   everything that must hold, in minutes
+# make lab    the notebooks in JupyterLab               make slow   what needs longer
+# make docs   the site in _site/                        make readme README.md from nbs/index.ipynb
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+DONE := .make
+
+.PHONY: run lab test slow docs readme prepare clean
+.DEFAULT_GOAL := run
+
+run: $(DONE)/run
+	$(BIN)/ftkit train settings.ini
+	@echo
+	@echo "Open the notebooks:  make lab"
+
+lab: $(DONE)/lab
+	$(BIN)/jupyter lab nbs/index.ipynb
+
+# Notebooks two at a time with one thread each: two processes that share two cores slow each other down tenfold otherwise.
+test: $(DONE)/dev
+	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
+	$(BIN)/python -m pytest -q -m "not slow"
+
+slow: $(DONE)/dev
+	$(BIN)/python -m pytest -q -m slow
+
+docs: $(DONE)/dev
+	rm -rf _site
+	$(BIN)/python docs/stage.py
+	$(BIN)/sphinx-build -q -W -b html -d $(DONE)/doctrees -c docs _site_src _site
+	@echo "The site is in _site/index.html"
+
+readme: $(DONE)/dev
+	$(BIN)/python docs/readme.py
+
+# What a contributor does before a commit: outputs, module files, README, clean notebooks.
+prepare: $(DONE)/dev
+	$(BIN)/python docs/headers.py
+	$(BIN)/nbdev-export
+	$(BIN)/nbdev-test --n-workers 1 --save
+	$(BIN)/nbdev-clean
+	$(BIN)/python docs/readme.py
+
+clean:
+	rm -rf $(DONE) _site _site_src build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(DONE)/run: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable ".[starter]"
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/lab: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable ".[starter,lab]"
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable ".[starter,lab,docs,dev]"
+	@mkdir -p $(DONE) && touch $@ $(DONE)/run $(DONE)/lab

