@@ -77,7 +77,7 @@ def batches(
     batch_size: int = 64,  # texts in a batch
 ):
     "Row numbers and padded tensors, texts of like length together"
-    ids = texts and tokenizer(texts, truncation=True, max_length=min(max_seq_length, tokenizer.model_max_length))["input_ids"] if texts else []
+    ids = tokenizer(texts, truncation=True, max_length=min(max_seq_length, tokenizer.model_max_length))["input_ids"] if texts else []
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
@@ -216,10 +216,10 @@ def frozen(
     with threadpool_limits(1):
         return head.fit(known, data["train"]["label"]).predict(asked)
 
-# %% ../nbs/01_objective.ipynb #c072
+# %% ../nbs/01_objective.ipynb #c073
 RUNGS = {"majority": majority, "tfidf": tfidf, "zero_shot": zero_shot, "few_shot": few_shot, "frozen": frozen}
 
-# %% ../nbs/01_objective.ipynb #c075
+# %% ../nbs/01_objective.ipynb #c076
 def ladder(
     data: DatasetDict,  # from `load_data`
     rows: Dataset,  # the rows that every rung predicts

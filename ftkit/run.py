@@ -57,7 +57,8 @@ class Run:
         root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
         run = cls(new_folder(root, name))
         run.lock.acquire()
-        (run.path / "settings.ini").write_text(settings.to_ini("The settings that made this run."), encoding="utf-8")
+        files = {k: str(Path(v).absolute()) for k, v in settings.section("data").items() if k.endswith("_file") and v}
+        (run.path / "settings.ini").write_text(settings.replace(**files).to_ini("The settings that made this run."), encoding="utf-8")
         run.update(**EMPTY, run=str(run.path), created=datetime.now(timezone.utc).isoformat(timespec="seconds"), versions=versions())
         return run
 
@@ -220,10 +221,21 @@ def default_runs_dir() -> Path:
     return (here.parent if here.name == "nbs" and (here.parent / "pyproject.toml").is_file() else here) / "runs"
 
 
-def new_folder(root: Path, name: str | None) -> Path:
-    "Make the folder of a new run; `UserError` where the name is not plain, taken, or the place cannot be written"
+def check_name(
+    name: str | None,  # of a new run
+    runs_dir: str | Path | None = None,  # where it would be made
+) -> None:
+    "`UserError` where the name is not plain or is taken: said before the work starts"
     if name is not None and not NAME.fullmatch(name):
         raise UserError(f"run name {name[:80]!r}: use letters, digits, '_', '-' and '.' alone, up to 64, starting with a letter or digit.")
+    root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+    if name is not None and (root / name).exists():
+        raise UserError(f"there is already a run '{name}' in {root}. Give another name, or none.")
+
+
+def new_folder(root: Path, name: str | None) -> Path:
+    "Make the folder of a new run; `UserError` where the name will not do or the place cannot be written"
+    check_name(name, root)
     try:
         root.mkdir(parents=True, exist_ok=True)
         for attempt in range(1000):
@@ -232,8 +244,7 @@ def new_folder(root: Path, name: str | None) -> Path:
                 (root / given).mkdir()
                 return root / given
             except FileExistsError:
-                if name is not None:
-                    raise UserError(f"there is already a run '{name}' in {root}. Give another name, or none.") from None
+                check_name(name, root)
     except OSError as e:
         raise UserError(f"{root}: no run can be written there ({e.strerror}). Give another --runs_dir.") from None
     raise UserError(f"{root}: there is no free run name. Give one with --run.")

@@ -14,7 +14,7 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .errors import UserError
-from .model import resolve_model
+from .model import load_config, resolve_model
 
 # %% ../nbs/04_tokenizer.ipynb #c003
 def load_tokenizer(
@@ -22,6 +22,7 @@ def load_tokenizer(
     model_revision: str = "main",  # branch, tag or commit on the Hub
 ) -> PreTrainedTokenizerBase:
     "The model's tokenizer with a pad token (the end-of-text token where it has none) and padding on the right"
+    load_config(model_name_or_path, model_revision)  # says clearly when there is no such model
     name = resolve_model(model_name_or_path)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=model_revision, trust_remote_code=False)
     if tokenizer.pad_token is None:

@@ -117,7 +117,7 @@ def test_evaluate_scores_the_run_and_counts_the_look(trained, ftkit):
 
 def test_runs_are_listed_and_compared(trained, ftkit):
     folder, _ = trained
-    done = ftkit("train", "--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--seed", 1, "--num_train_epochs", 1, "--baselines", "majority", "--run", "other", "--model_name_or_path", Settings_of(folder), cwd=folder)
+    done = ftkit("train", "--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--seed", 1, "--num_train_epochs", 1, "--baselines", "majority", "--run", "other", "--model_name_or_path", base_model(folder), cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "look" in done.stdout and "report" in done.stdout and "fine-tuned" in done.stdout
     listed = json.loads(ftkit("runs", "--json", cwd=folder).stdout)["runs"]
@@ -126,7 +126,7 @@ def test_runs_are_listed_and_compared(trained, ftkit):
     assert set(both["changed"]) == {"seed", "num_train_epochs", "baselines", "per_device_train_batch_size"} and len(both["verdicts"]) == 1
 
 
-def Settings_of(folder):
+def base_model(folder):
     "The tiny model that the run `small` was made with"
     from ftkit.run import Run
 
