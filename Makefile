@@ -21,7 +21,7 @@ lab: $(DONE)/lab
 
 # Notebooks two at a time with one thread each: two processes that share two cores slow each other down tenfold otherwise.
 test: $(DONE)/dev
-	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
 	$(BIN)/python -m pytest -q -m "not slow"
 
 slow: $(DONE)/dev
@@ -40,7 +40,7 @@ readme: $(DONE)/dev
 prepare: $(DONE)/dev
 	$(BIN)/python docs/headers.py
 	$(BIN)/nbdev-export
-	$(BIN)/nbdev-test --n-workers 1 --save
+	HF_HUB_OFFLINE=1 $(BIN)/nbdev-test --n-workers 1 --save
 	$(BIN)/nbdev-clean
 	$(BIN)/python docs/readme.py
 

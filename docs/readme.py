@@ -36,6 +36,8 @@ def from_top(text: str) -> str:
 def code_blocks(cell) -> list[str]:
     "The code of a cell as a fence and its outputs below it"
     source, directives = split_directives(cell.source)
+    if directives.get("include") == "false":
+        return []
     shown = source.strip() and directives.get("echo") != "false"
     return ([fence(source, "python")] if shown else []) + [block for output in cell.outputs if (block := output_block(output))]
 

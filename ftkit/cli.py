@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ftkit import __version__
-from ftkit.errors import UserError, nearest
+from ftkit.errors import NotFinite, UserError, nearest
 from ftkit.settings import KEYS, PRESETS, SECTIONS, TYPES, Settings, check_known, plain_value, typed, written
 
 COMMANDS = ("train", "evaluate", "predict", "runs")
@@ -55,6 +55,7 @@ def build_parser() -> Parser:
     train.add_argument("settings", nargs="?", metavar="SETTINGS.INI", help="a settings file")
     train.add_argument("--preset", metavar="NAME", help=f"a ready experiment: {', '.join(PRESETS)}")
     train.add_argument("--run", metavar="NAME", help="name of the new run (default: date and time)")
+    train.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped, failed or killed")
     add_keys(train)
     evaluate = commands.add_parser("evaluate", parents=[shared], allow_abbrev=False, help="score a run's model on labelled rows")
     evaluate.add_argument("run", metavar="RUN", help="a run folder, or a name below runs_dir")
@@ -73,7 +74,7 @@ def build_parser() -> Parser:
 def pass_through(argv: list[str]) -> tuple[list[str], dict[str, object]]:
     "Take out the flags that are fields of TrainingArguments alone: `--adam_beta2 0.95`, `--bf16`, `--lr_scheduler_type=cosine`"
     ours, extra, argv = [], {}, list(argv)
-    own = {*KEYS, "preset", "run", "runs_dir", "json", "help"}
+    own = {*KEYS, "preset", "run", "resume", "runs_dir", "json", "help"}
     while argv:
         word = argv.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
@@ -125,11 +126,14 @@ def quiet_libraries() -> None:
 def command_train(args: argparse.Namespace, extra: dict[str, object]) -> None:
     "ftkit train"
     settings, runs_dir = settings_of(args, extra), runs_dir_of(args)
+    if args.resume and (args.settings or args.preset or args.run or settings != Settings()):
+        raise UserError("--resume goes on with a run's own settings. Give nothing else with it, or start a new run.")
     quiet_libraries()
     from ftkit.report import ladder_rows
+    from ftkit.run import Run
     from ftkit.trainer import fine_tune
 
-    run = fine_tune(settings, runs_dir=runs_dir, name=args.run)
+    run = Run.load(args.resume, runs_dir).resume() if args.resume else fine_tune(settings, runs_dir=runs_dir, name=args.run)
     if args.json:
         return dump(run.record)
     record = run.record
@@ -227,9 +231,13 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as e:
         print(f"ftkit: {e}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("ftkit: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except NotFinite as e:
+        print(f"ftkit: {e}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as e:
+        terminated = signal.SIGTERM in e.args
+        print(f"ftkit: {'terminated' if terminated else 'interrupted'}. `ftkit runs` lists the run, `ftkit train --resume RUN` goes on with it.", file=sys.stderr)
+        return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

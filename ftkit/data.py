@@ -230,7 +230,7 @@ def labelled_rows(
 # %% ../nbs/03_data.ipynb #c081
 def load_data(
     dataset=None,  # DataFrame, Dataset, or a dictionary of them by split: your own rows from Python
-    dataset_name: str | None = None,  # a name on the Hub, or "starter"
+    dataset_name: str | None = "starter",  # a name on the Hub, or "starter"
     dataset_config_name: str | None = None,  # its configuration
     train_file: str | None = None,  # .csv .tsv .json .jsonl .parquet
     validation_file: str | None = None,  # default: carved from the training rows

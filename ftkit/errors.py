@@ -7,6 +7,10 @@ class UserError(ValueError):
     "The input is at fault, not the program. The command prints the message alone and exits with 2."
 
 
+class NotFinite(RuntimeError):
+    "A run whose gradient became NaN or infinite. It was stopped before the update; the command exits with 1."
+
+
 def nearest(
     name: str,  # what was written
     known,  # the names that would have been right

@@ -258,10 +258,11 @@ def verdict_text(
     gap: float,  # the difference that would matter
 ) -> str:
     "A comparison in one sentence"
+    if p <= level and difference < 0:  # said from the side of the better one
+        names, difference, low, high = names[::-1], -difference, -high, -low
     points = f"{100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
     if p <= level:
-        better, worse = names if difference > 0 else names[::-1]
-        return f"{better} is better than {worse}: {points}"
+        return f"{names[0]} is better than {names[1]}: {points}"
     return f"{names[0]} and {names[1]} cannot be told apart: {points}; to see a gap of {100 * gap:g} points takes about {rows:,} rows"
 
 # %% ../nbs/06_metrics.ipynb #c077

@@ -64,8 +64,8 @@ def tfidf(
     data: DatasetDict,  # from `load_data`
     rows: Dataset,  # what to predict
 ) -> np.ndarray:
-    "Class ids (rows,): words and word pairs weighted by rarity, then logistic regression"
-    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=5, max_iter=1000))
+    "Class ids (rows,): words, signs and their pairs weighted by rarity, then logistic regression"
+    model = make_pipeline(TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=5, max_iter=1000))
     with threadpool_limits(1):  # a problem this small is slower on several threads
         return model.fit(list(data["train"]["text"]), data["train"]["label"]).predict(list(rows["text"]))
 
@@ -107,7 +107,7 @@ class FrozenModel:
         new = [t for t in dict.fromkeys(texts) if t not in self.known]
         for rows, batch in batches(new, self.tokenizer, self.max_seq_length):
             batch = batch.to(self.model.device)
-            hidden = self.model(**batch, output_hidden_states=True).hidden_states[-1].float()
+            hidden = self.model.base_model(**batch).last_hidden_state.float()
             mask = batch["attention_mask"].unsqueeze(-1)
             means = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
             self.known.update((new[i], m) for i, m in zip(rows, means.cpu().numpy()))

@@ -21,7 +21,7 @@ section{{background:#fff;border:1px solid #dfe3e8;border-radius:8px;padding:1.1r
 .lead{{font-size:1.1rem}} .muted{{color:#5b6572}} .failed{{color:#a3261b}}
 table{{border-collapse:collapse;width:100%;font-size:.92rem}} th{{border-bottom:2px solid #cfd5dc}}
 td{{border-bottom:1px solid #e8ebee}} td,th{{padding:.35em .7em;vertical-align:top}} .n{{text-align:right;font-variant-numeric:tabular-nums}} .t{{text-align:left}}
-td.t{{overflow-wrap:anywhere}} pre{{overflow-x:auto;background:#f5f6f8;padding:.8em;border-radius:6px;font-size:.85rem}} ul{{padding-left:1.2em}}
+td.t{{overflow-wrap:break-word}} pre{{overflow-x:auto;background:#f5f6f8;padding:.8em;border-radius:6px;font-size:.85rem}} ul{{padding-left:1.2em}} .texts td:first-child{{min-width:14rem}}
 </style></head><body><main>
 <h1>{title}</h1>
 {body}
@@ -39,16 +39,18 @@ def section(title: str, *parts: str) -> str:
     return f"<section><h2>{cell(title)}</h2>{''.join(parts)}</section>"
 
 
-def lead(record: dict) -> str:
+def lead(record: dict, confidence: float) -> str:
     "The result in two sentences"
     if record["status"] != "finished":
         return f'<p class="lead failed">This run is {cell(record["status"])}: {cell(record["reason"] or "it has not come to its end")}.</p>'
+    if not record["metrics"]:
+        return '<p class="lead">This run has trained, but was not scored.</p>'
     test, timing = record["metrics"]["test"], record["timing"]
     return (
         f'<p class="lead"><b>Test accuracy {cell(str(interval(test["accuracy"])))}</b> on {test["accuracy"]["n"]:,} rows, '
         f"macro F1 {cell(str(interval(test['f1_macro'])))}. Trained in {timing['train_seconds']:.0f} s on {cell(record['machine']['device'])} "
         f'({cell(record["machine"]["precision"])}, {record["machine"]["threads"]} threads).</p>'
-        f'<p class="muted">Intervals hold the true score in 95 of 100 cases at the default confidence. This was look {record["looks"]} at these test rows'
+        f'<p class="muted">An interval holds the true score at a confidence of {confidence:.0%}. This was look {record["looks"]} at these test rows'
         f"{': the more often one looks, the less a good score means' if record['looks'] > 1 else ''}.</p>"
     )
 
@@ -57,7 +59,7 @@ def ladder_rows(record: dict) -> list[dict]:
     "Every rung and the fine-tuned model: score, interval, seconds"
     rungs = [(name, rung["accuracy"], rung["seconds"]) for name, rung in (record["baselines"] or {}).items()]
     rungs.append(("fine-tuned", record["metrics"]["test"]["accuracy"], record["timing"]["train_seconds"]))
-    return [{"rung": name, "accuracy": a["value"], "from": a["low"], "to": a["high"], "seconds": f"{s:.1f}"} for name, a, s in rungs]
+    return [{"rung": name, "accuracy": a["value"], "from": a["low"], "to": a["high"], "seconds": round(s, 1)} for name, a, s in rungs]
 
 
 def ladder_section(record: dict) -> str:
@@ -94,13 +96,13 @@ def error_section(run: Run, limit: int = 25) -> str:
         if run.labels[p.argmax()] != label
     ]
     wrong.sort(key=lambda row: -row["confidence"])
-    return section(f"The most confident errors ({len(wrong)} of {len(rows)} validation rows are wrong)", table_html(wrong[:limit]) if wrong else "<p>None.</p>")
+    return section(f"The most confident errors ({len(wrong)} of {len(rows)} validation rows are wrong)", f'<div class="texts">{table_html(wrong[:limit])}</div>' if wrong else "<p>None.</p>")
 
 
 def data_section(record: dict) -> str:
     "The rows"
     data = record["data"]
-    rows = [{"split": s, "rows": data[s]["rows"], **data[s]["labels"], "sha256": data[s]["sha256"][:16]} for s in ("train", "validation", "test")]
+    rows = [{"split": s, "rows": data[s]["rows"], **{f"“{k}”": n for k, n in data[s]["labels"].items()}, "sha256": data[s]["sha256"][:16]} for s in ("train", "validation", "test")]
     dropped = [f"{count} {reason.replace('_', ' ')} ({split})" for split, reasons in data["dropped"].items() for reason, count in reasons.items() if count]
     notes = f"Dropped: {', '.join(dropped) or 'no row'}. Carved from the training rows: {', '.join(data['carved']) or 'nothing'}."
     return section("The rows", table_html(rows), f'<p class="muted">{cell(notes)}</p>')
@@ -118,7 +120,7 @@ def write_report(
 ) -> Path:
     "Write report.html and give its path"
     record = run.record
-    parts = [lead(record)]
+    parts = [lead(record, run.settings.confidence_level)]
     if record["metrics"]:
         parts += [ladder_section(record), curve_section(run), class_section(run, record), error_section(run)]
     else:

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import time
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timezone
@@ -61,6 +62,24 @@ class Run:
         (run.path / "settings.ini").write_text(settings.replace(**files).to_ini("The settings that made this run."), encoding="utf-8")
         run.update(**EMPTY, run=str(run.path), created=datetime.now(timezone.utc).isoformat(timespec="seconds"), versions=versions())
         return run
+
+    def reopen(
+        self,
+        report: dict,  # of `load_data`, now: the rows must be those of the record
+    ) -> "Run":
+        "Go on with a run that was stopped, failed or killed"
+        try:
+            self.lock.acquire()
+        except Timeout:
+            raise UserError(f"{self.path}: another process is working on this run. Wait for it, or stop it first.") from None
+        record = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        changed = [s for s in ("train", "validation", "test") if "data" in record and report[s]["sha256"] != record["data"][s]["sha256"]]
+        if record["status"] == "finished" or changed:
+            self.lock.release()
+            why = "it is finished: there is nothing to resume" if not changed else f"its {changed[0]} rows are not those that it was started with"
+            raise UserError(f"{self.path}: {why}. Start a new run.")
+        self.update(status="running", reason=None)
+        return self
 
     @classmethod
     def load(
@@ -131,12 +150,19 @@ class Run:
         if kind is None:
             status, reason = "finished", None
         elif issubclass(kind, KeyboardInterrupt | SystemExit):
-            status, reason = "stopped", "interrupted"
+            status, reason = "stopped", "terminated" if signal.SIGTERM in error.args or 143 in error.args else "interrupted"
         else:
             status, reason = "failed", f"{kind.__name__}: {error}".splitlines()[0]
         timing = {**json.loads((self.path / "run.json").read_text(encoding="utf-8"))["timing"], "total_seconds": time.monotonic() - self.started}
         self.update(status=status, reason=reason, timing=timing)
         self.lock.release()
+
+    def cut_history(self, step: int) -> None:
+        "Forget what was logged after a step: it will be logged again"
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in self.history if row["step"] <= step]
+        beside = self.path / ".log.tmp"
+        beside.write_text("".join(lines), encoding="utf-8")
+        beside.replace(self.path / "log.jsonl")
 
     @property
     def settings(self) -> Settings:
@@ -204,6 +230,15 @@ class Run:
         from ftkit.judge import evaluate_run
 
         return evaluate_run(self, file)
+
+    def resume(
+        self,
+        dataset=None,  # the rows, where the run was given rows from Python
+    ) -> "Run":
+        "Go on from the newest whole checkpoint, to the same weights as if nothing had happened"
+        from ftkit.trainer import fine_tune
+
+        return fine_tune(self.settings, dataset, resume=self)
 
     def report(self) -> Path:
         "Write report.html, which needs nothing beside it, and give its path"

@@ -21,8 +21,9 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding, EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments, set_seed
 
-from .callbacks import Checkpoints, RunLog, progress_callback
+from .callbacks import Checkpoints, FiniteGradients, RunLog, StopAtStep, progress_callback
 from .card import write_card
+from .checkpoints import newest, step_of
 from .data import load_data
 from .device import describe, device_name, precision
 from .errors import UserError, nearest
@@ -35,6 +36,7 @@ from .run import Run, check_name, save_model
 from .samplers import EpochSampler
 from .settings import OWNED, RETIRED, Settings
 from .tokenizer import load_tokenizer, tokenize
+from .views import note
 
 # %% ../nbs/07_trainer.ipynb #c029
 def training_arguments(
@@ -51,8 +53,12 @@ def training_arguments(
     values |= {"bf16": precision() == "bf16", "fp16": precision() == "fp16", "use_cpu": device_name() == "cpu"}
     values |= {"report_to": "none", "disable_tqdm": True, "logging_nan_inf_filter": False, "output_dir": str(output_dir)} | extra
     values.setdefault("save_strategy", values["eval_strategy"])
+    if "eval_steps" in values:
+        values.setdefault("save_steps", values["eval_steps"])  # else the best step would not have been saved
     if values["eval_strategy"] == "no":
         values |= {"load_best_model_at_end": False}
+        if settings.early_stopping_patience:
+            raise UserError("early_stopping_patience: with eval_strategy = no there is no evaluation to look at. Write eval_strategy = epoch.")
     try:
         return TrainingArguments(**values)
     except (ValueError, TypeError, ImportError) as e:
@@ -105,7 +111,11 @@ class OrderedTrainer(Trainer):
     def train(self, *args, **kwargs):
         "Reseed, then train: what ran in the process before makes no difference"
         set_seed(self.args.seed)
-        return super().train(*args, **kwargs)
+        try:
+            return super().train(*args, **kwargs)
+        finally:  # also after Ctrl-C: the model is left as one that predicts
+            self.is_in_train = False
+            self.model.eval()
 
     def evaluate(self, *args, **kwargs):
         "Evaluate without touching the random numbers of the training"
@@ -124,9 +134,10 @@ def make_trainer(
     args = training_arguments(settings, run.path / "checkpoints" / ".staging")
     names = tokens["train"].features["labels"].names
     weights = class_weights(list(tokens["train"]["labels"]), len(names)) if settings.class_weights == "balanced" else None
-    callbacks = [RunLog(run), Checkpoints(run.path / "checkpoints", args.save_total_limit), progress_callback()]
+    callbacks = [RunLog(run), Checkpoints(run, args.save_total_limit), FiniteGradients(), progress_callback()]
     if settings.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(settings.early_stopping_patience))
+    callbacks.append(StopAtStep())
     trainer = OrderedTrainer(
         model=model,
         args=args,
@@ -148,12 +159,19 @@ def train(
     run: Run,  # its record
 ) -> PreTrainedModel:
     "Train, note weights and seconds, and give the model of the best epoch, adapters merged"
-    first, start = weights_sha256(trainer.model), time.monotonic()
-    trainer.train()
-    seconds = time.monotonic() - start
-    run.update(weights={"first_sha256": first, "final_sha256": weights_sha256(trainer.model)}, timing={"train_seconds": seconds, "total_seconds": None})
-    model = trainer.model
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    first, start, before = weights_sha256(trainer.model), time.monotonic(), run.record["timing"]["train_seconds"] or 0.0
+    run.update(weights={"first_sha256": first, "final_sha256": None})
+    checkpoint, passed = newest(run.path / "checkpoints")
+    run.cut_history(step_of(checkpoint) if checkpoint else 0)
+    for line in [*passed, f"going on from {checkpoint.name}"] if checkpoint else passed:
+        note(line)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = before + time.monotonic() - start
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)  # predictions are float32, not the training's bf16
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+    run.update(weights={"first_sha256": first, "final_sha256": weights_sha256(model)}, timing={"train_seconds": seconds, "total_seconds": None})
+    return model
 
 # %% ../nbs/07_trainer.ipynb #c068
 def fine_tune(
@@ -161,9 +179,12 @@ def fine_tune(
     dataset=None,  # your own rows: DataFrame, Dataset, or a dictionary of them by split
     runs_dir: str | Path | None = None,  # where the run folder is made; default: `runs`
     name: str | None = None,  # of the run; default: date and time
+    resume: Run | None = None,  # a run to go on with: see `Run.resume`
 ) -> Run:
     "The seven steps in one call: a new run folder with model, record and report"
     s = settings or Settings()
+    if dataset is not None:
+        s = s.replace(dataset_name=None)
     check_name(name, runs_dir)
     training_arguments(s)
     data, report = load_data(dataset, **s.section("data"))
@@ -171,7 +192,7 @@ def fine_tune(
     tokenizer = load_tokenizer(**s.section("model"))
     tokens = tokenize(data, tokenizer, **s.section("tokenizer"))
     model = load_model(labels=objective.labels, tokenizer=tokenizer, seed=s.seed, **s.section("model"), **s.section("model_init"))
-    with Run.create(s, runs_dir, name) as run:
+    with resume.reopen(report) if resume else Run.create(s, runs_dir, name) as run:
         run.update(data=report, machine=describe(), trainable=trainable_share(model))
         model = train(make_trainer(model, tokens, tokenizer, s, run), run)
         save_model(run, model, tokenizer)
@@ -182,7 +203,7 @@ def fine_tune(
     run.report()
     return run
 
-# %% ../nbs/07_trainer.ipynb #c096
+# %% ../nbs/07_trainer.ipynb #c108
 def error_table(
     run: Run,  # a finished run
     split: str = "validation",  # the rows to look at

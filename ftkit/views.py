@@ -10,6 +10,7 @@ import time
 from IPython import get_ipython
 from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#2a6fb0", "#d1622b", "#3d8b4f", "#8a5bb5")
 
@@ -18,6 +19,17 @@ def in_notebook() -> bool:
     "Does the code run in a notebook (Jupyter, Colab, nbdev-test)?"
     shell = get_ipython()
     return shell is not None and type(shell).__name__ != "TerminalInteractiveShell"
+
+
+def has_front_end() -> bool:
+    "Is there a kernel behind the cells? nbdev-test runs them without one: nobody moves a slider or watches a curve grow"
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
+def show_control(control) -> None:
+    "Show a widget where a front end can move it. Elsewhere its static result stands alone"
+    if has_front_end():
+        display(control)
 
 
 def note(text: str) -> None:
@@ -50,10 +62,10 @@ def img_tag(figure: Figure, alt: str) -> str:
     return f'<img width="{width}" style="max-width:100%" alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png(figure)).decode()}">'
 
 
-def cell(value: object) -> str:
+def cell(value: object, digits: int = 3) -> str:
     "A value as it stands in a table, escaped"
     if isinstance(value, float):
-        return f"{value:.3f}" if math.isfinite(value) else str(value)
+        return f"{value:.{digits}f}"
     text = "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in str(value))
     return html.escape(text if len(text) <= 600 else text[:600] + " …")
 
@@ -65,8 +77,9 @@ def table_html(
     "Rows as an HTML table; numbers to the right"
     columns = columns or list(rows[0]) if rows else columns or []
     number = {c: all(isinstance(r.get(c), int | float) for r in rows) for c in columns}
+    digits = {c: 1 if number[c] and any(abs(r[c]) >= 10 for r in rows) else 3 for c in columns}
     head = "".join(f'<th class="{"n" if number[c] else "t"}">{cell(c)}</th>' for c in columns)
-    body = "".join("<tr>" + "".join(f'<td class="{"n" if number[c] else "t"}">{cell(r.get(c, ""))}</td>' for c in columns) + "</tr>" for r in rows)
+    body = "".join("<tr>" + "".join(f'<td class="{"n" if number[c] else "t"}">{cell(r.get(c, ""), digits[c])}</td>' for c in columns) + "</tr>" for r in rows)
     return f'<table class="ftkit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
@@ -89,6 +102,7 @@ def curve_figure(
         finite = [(x, y) for x, y in points if isinstance(y, int | float) and math.isfinite(y)]
         axes.plot(*zip(*finite) if finite else ([], []), marker="o" if len(finite) < 12 else None, markersize=4, color=colour, label=name)
     axes.set(xlabel="step", ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
@@ -107,7 +121,8 @@ class LiveChart:
 
     def show(self) -> None:
         "Put the empty chart under the cell"
-        self.handle = display(HTML(self.svg()), display_id=True)
+        if has_front_end():
+            self.handle = display(HTML(self.svg()), display_id=True)
 
     def add(self, name: str, step: int, value: float) -> None:
         "One point more"
@@ -118,9 +133,10 @@ class LiveChart:
 
     def finish(self) -> None:
         "Draw the last state as PNG"
-        if self.handle and self.series:
+        if self.series:
             alt = "; ".join(f"{name}: last {points[-1][1]:.3f}" for name, points in self.series.items())
-            self.handle.update(show_figure(curve_figure(self.series), alt))
+            picture = show_figure(curve_figure(self.series), alt)
+            self.handle.update(picture) if self.handle else display(picture)
 
     def svg(self, width: int = 560, height: int = 220) -> str:
         "The chart as it stands"

@@ -77,7 +77,7 @@ def test_two_equal_models_are_rarely_told_apart():
 def test_verdicts_in_words():
     good, poor = np.where(RNG.random(400) < 0.9, TRUTH, 9), np.where(RNG.random(400) < 0.5, TRUTH, 9)
     assert compare(good, poor, TRUTH, ("x", "y")).text.startswith("x is better than y: +")
-    assert compare(poor, good, TRUTH, ("x", "y")).text.startswith("y is better than x: ")
+    assert compare(poor, good, TRUTH, ("x", "y")).text.startswith("y is better than x: +")
     close = compare(good[:40], np.where(np.arange(40) < 1, 9, good[:40]), TRUTH[:40], ("x", "y")).text
     assert "cannot be told apart" in close and "rows" in close
 

@@ -163,7 +163,7 @@ def test_records_are_whole_for_a_reader_at_any_time(tmp_path):
 
 
 def test_a_run_keeps_its_settings_and_its_name_is_its_own(tiny, tmp_path):
-    settings = quick(tiny, adam_beta2=0.95)
+    settings = quick(tiny, adam_beta2=0.95, dataset_name=None)
     run = fine_tune(settings, ROWS, tmp_path, "x")
     assert run.settings == settings and run.record["data"]["read"] == {"train": 90}
     with pytest.raises(ValueError, match="there is already a run 'x'"):

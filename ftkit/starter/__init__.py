@@ -1,5 +1,6 @@
 "What ftkit brings along so that it runs without a network: the posts, the way to the packaged MiniLM, and a tiny GPT-2 with random weights."
 
+import csv
 import hashlib
 import importlib.util
 import tempfile
@@ -33,23 +34,28 @@ def minilm_path() -> Path:
 
 
 @cache
+def tiny_gpt2_folder() -> Path:
+    "A temporary folder, the same for the whole process"
+    return Path(tempfile.mkdtemp(prefix="tiny-gpt2-"))
+
+
 def tiny_gpt2(
-    folder: str | Path | None = None,  # where to write it; default: a temporary folder, made once per process
+    folder: str | Path | None = None,  # where to write it, once; default: a temporary folder
 ) -> Path:
     "A two-layer GPT-2 with seeded random weights and a byte-level BPE trained on the posts: it shows paths and faults, never accuracy"
-    import csv
-
+    folder = Path(folder) if folder else tiny_gpt2_folder()
+    if (folder / "model.safetensors").is_file():
+        return folder
     import torch
-    from tokenizers import ByteLevelBPETokenizer
+    from tokenizers import ByteLevelBPETokenizer, Tokenizer
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-    folder = Path(folder or tempfile.mkdtemp(prefix="tiny-gpt2-"))
     with open(posts_path(), newline="", encoding="utf-8") as f:
         texts = [row["text"] for row in csv.DictReader(f)]
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(texts, vocab_size=2000, special_tokens=["<|endoftext|>"], show_progress=False)
     end = "<|endoftext|>"
-    PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, bos_token=end, eos_token=end, unk_token=end, model_max_length=1024).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(bpe.to_str()), bos_token=end, eos_token=end, unk_token=end, model_max_length=1024).save_pretrained(folder)
     size = bpe.get_vocab_size()
     config = GPT2Config(vocab_size=size, n_positions=1024, n_embd=64, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
     with torch.random.fork_rng(devices=[]):
