@@ -65,7 +65,7 @@ def test_outputs_are_true_and_shareable(path):
     assert not re.search(r"/(?:work|tmp|root|home)/[\w.-]+", text), "a path of one machine"
     assert not re.search(r"hf_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9]{20,}", path.read_text())
     assert "eval: false" not in path.read_text()
-    assert sum(bool(c["outputs"]) for c in code) >= 3
+    assert sum(bool(c["outputs"]) for c in code) >= (2 if path.stem == "index" else 3)
 
 
 def test_links_between_notebooks_arrive():
