@@ -34,7 +34,7 @@ def cpu_flags() -> frozenset[str]:
 
 
 def attention() -> str | None:
-    "Eager on CPUs, where PyTorch's fused attention has no fast path while dropout is on; else what the model chooses"
+    "Eager on CPUs, where PyTorch's fused attention is slower for short texts (bench/step_cost.py); elsewhere what the model chooses"
     return "eager" if device_name() == "cpu" else None
 
 

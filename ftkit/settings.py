@@ -103,6 +103,7 @@ class Settings:
 
     method: str = key("model_init", "full", "which weights learn: full, lora, top_k (the last layers and the head) or head", choices=METHODS)
     top_k_layers: int = key("model_init", 2, "how many of the last layers learn with method = top_k", low=1)
+    dropout: float | None = key("model_init", 0.0, "of every dropout layer while training; none: the model's own (on CPUs that costs about a sixth more time per step)", low=0, high=0.9)
     lora_r: int = key("model_init", 8, "rank of the LoRA matrices", low=1)
     lora_alpha: float = key("model_init", 16.0, "LoRA's update is scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = key("model_init", 0.05, "dropout before the LoRA matrices", low=0, high=0.999)

@@ -11,7 +11,7 @@ import pytest
 from conftest import small_rows, write_csv
 
 KEYS = ["--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--baselines", "majority"]
-KEYS += ["--num_train_epochs", 5, "--per_device_train_batch_size", 4, "--logging_steps", 1, "--learning_rate", 1e-3]
+KEYS += ["--dropout", 0.1, "--num_train_epochs", 5, "--per_device_train_batch_size", 4, "--logging_steps", 1, "--learning_rate", 1e-3]
 VARIANTS = {
     "grouped": [],
     "random, accumulation": ["--train_sampling_strategy", "random", "--gradient_accumulation_steps", 2],

@@ -26,7 +26,7 @@ ROWS = Dataset.from_list([{"text": r["review"], "label": r["stars"]} for r in sm
 
 def quick(tiny, **keys):
     "Settings for a run of a second"
-    return Settings().replace(**{"model_name_or_path": tiny, "num_train_epochs": 2, "per_device_train_batch_size": 8, "baselines": ["majority"], "learning_rate": 1e-3, **keys})
+    return Settings().replace(**{"model_name_or_path": tiny, "num_train_epochs": 2, "per_device_train_batch_size": 8, "baselines": ["majority"], "learning_rate": 1e-3, "dropout": 0.1, **keys})
 
 
 @pytest.mark.parametrize("weights", [None, [3.0, 1.0, 0.5]])
