@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ftkit.checkpoints import shareable, write_json
+from ftkit.checkpoints import STAGING, shareable, write_json
 from ftkit.errors import UserError, nearest
 from ftkit.settings import Settings
 
@@ -153,6 +153,7 @@ class Run:
             status, reason = "stopped", "terminated" if signal.SIGTERM in error.args or 143 in error.args else "interrupted"
         else:
             status, reason = "failed", f"{kind.__name__}: {error}".splitlines()[0]
+        shutil.rmtree(self.path / "checkpoints" / STAGING, ignore_errors=True)
         timing = {**json.loads((self.path / "run.json").read_text(encoding="utf-8"))["timing"], "total_seconds": time.monotonic() - self.started}
         self.update(status=status, reason=reason, timing=timing)
         self.lock.release()
