@@ -93,7 +93,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(folder, tiny, ftkit, whole, varia
     assert fingerprint(folder, name) == whole(variant)
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
 def test_a_stopped_run_leaves_a_whole_checkpoint_and_goes_on(folder, tiny, ftkit, whole, number, code):
     from ftkit.checkpoints import newest, step_of
 
