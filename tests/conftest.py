@@ -8,12 +8,26 @@ import sys
 from pathlib import Path
 
 import pytest
+from figures import TITLES, Figures
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = Path(os.environ.get("FTKIT_REAL_DATA", ROOT.parent / "shared" / "data"))
 GOOD, BAD, FLAT = "lovely warm bread today", "the bus broke down again", "the library opens at nine"
+
+
+def pytest_configure(config):
+    "The table of figures is counted beside the tests"
+    config.pluginmanager.register(Figures(), "figures")
+
+
+def pytest_collection_modifyitems(items):
+    "Each case carries the number of its figure"
+    for item in items:
+        for mark in item.iter_markers("figure"):
+            assert mark.args[0] in TITLES, f"{item.nodeid}: there is no figure {mark.args[0]}"
+            item.user_properties.append(("figure", mark.args[0]))
 
 
 @pytest.fixture(scope="session")
