@@ -1,5 +1,6 @@
 "What happens beside the training: the log, the checkpoints, and what a person sees."
 
+import math
 import shutil
 import signal
 import sys
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import torch
 from tqdm import tqdm
-from transformers import TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState
 
-from ftkit.checkpoints import STAGING, commit, prune
-from ftkit.errors import NotFinite
+from ftkit.checkpoints import STAGING, check_room, commit, expected_bytes, folder_bytes, problem, prune, step_of
+from ftkit.errors import NotFinite, RunFailed
 from ftkit.views import LiveChart, in_notebook
+
+SAVING_SHARE = 0.05  # of the training's time, which saving between the epochs may take
+WRITE_SPEED = 200e6  # bytes a second: assumed until the first checkpoint was written
 
 
 class RunLog(TrainerCallback):
@@ -37,38 +41,75 @@ class RunLog(TrainerCallback):
 
 
 class Checkpoints(TrainerCallback):
-    "Turns what the Trainer has written into whole checkpoints, and keeps the newest and the best"
+    """Saves as often as its share of the time allows, turns what the Trainer has written into whole checkpoints, and keeps the newest and the best.
+
+    The epochs' ends are saved whatever they cost: the best epoch is one of them.
+    """
 
     def __init__(
         self,
         run,  # the run whose checkpoints these are
-        limit: int | None = None,  # save_total_limit: newest checkpoints to keep; default: 1
+        limit: int | None = None,  # save_total_limit: newest checkpoints to keep beside the best; default: 2
+        share: float = SAVING_SHARE,  # of the time, for saving between the epochs' ends
     ):
-        self.run, self.folder, self.limit = run, run.path / "checkpoints", limit or 1
+        self.run, self.folder, self.limit, self.share = run, run.path / "checkpoints", limit or 2, share
 
-    def on_train_begin(self, args, state, control, **kwargs):
-        "The best checkpoint is where this folder is now, not where it was when it was written"
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        "The best checkpoint is where this folder is now, not where it was when it was written. Room for the kept ones, the best and a new one is asked for now"
         self.began, self.before = time.monotonic(), self.run.record["timing"]["train_seconds"] or 0.0
+        self.saved = self.asked = self.began
+        self.bytes = expected_bytes(model)
+        self.cost = self.bytes / WRITE_SPEED
         shutil.rmtree(self.folder / STAGING, ignore_errors=True)
+        self.folder.mkdir(exist_ok=True)
+        there = len(list(self.folder.glob("step-*")))
+        check_room(self.folder, max(1, self.limit + 2 - there) * self.bytes, f"training with its {self.limit + 1} checkpoints")
+        self.run.update(checkpoint_bytes=self.bytes)
+        self.find_best(state)
+
+    def find_best(self, state) -> None:
+        "Where the best checkpoint stands"
         best = self.folder / f"step-{state.best_global_step}"
         state.best_model_checkpoint = str(best) if best.is_dir() else None
+
+    def on_step_end(self, args, state, control, **kwargs):
+        "Is it worth a checkpoint? Lost work against the time that saving takes"
+        self.asked = time.monotonic()
+        if args.save_strategy != "no" and self.share * (self.asked - self.saved) >= self.cost:
+            control.should_save = True
+        if control.should_save:
+            check_room(self.folder, self.bytes, f"the checkpoint of step {state.global_step}")
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        "A save that follows is timed from here"
+        self.asked = time.monotonic()
+
+    def on_save(self, args, state, control, **kwargs):
+        "Called when the Trainer has written its folder"
+        best = state.best_global_step
+        needed = best if best == state.global_step or (self.folder / f"step-{best}").is_dir() else None
+        checkpoint = commit(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.folder, state.global_step, needed)
+        self.find_best(state)
+        steps = sorted(step_of(p) for p in self.folder.glob("step-*"))
+        prune(self.folder, {*steps[-self.limit :], best})
+        self.saved = time.monotonic()
+        self.cost, self.bytes = self.saved - self.asked, folder_bytes(checkpoint)
+        self.run.update(timing={"train_seconds": self.before + self.saved - self.began, "total_seconds": None}, checkpoint_bytes=self.bytes)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        "The training is over and the best weights will be read: are they what was written?"
+        if "train_runtime" in logs and args.load_best_model_at_end and state.best_global_step:
+            best = self.folder / f"step-{state.best_global_step}"
+            if reason := problem(best):
+                raise RunFailed(f"{best.name} has the best weights (validation {args.metric_for_best_model} {state.best_metric:.4f}), but {reason}: they cannot be given.")
 
     def on_train_end(self, args, state, control, **kwargs):
         "Nothing half done is left"
         shutil.rmtree(self.folder / STAGING, ignore_errors=True)
 
-    def on_save(self, args, state, control, **kwargs):
-        "Called when the Trainer has written its folder"
-        commit(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.folder, state.global_step)
-        best = self.folder / f"step-{state.best_global_step}"
-        state.best_model_checkpoint = str(best) if best.is_dir() else None
-        steps = sorted(int(p.name[5:]) for p in self.folder.glob("step-*"))
-        prune(self.folder, {*steps[-self.limit :], state.best_global_step})
-        self.run.update(timing={"train_seconds": self.before + time.monotonic() - self.began, "total_seconds": None})
-
 
 class Interrupted(KeyboardInterrupt):
-    "Ctrl-C, the notebook's stop button or SIGTERM, after the step was finished and a checkpoint is whole"
+    "Ctrl-C, the notebook's stop button or SIGTERM"
 
 
 class StopAtStep(TrainerCallback):
@@ -78,7 +119,7 @@ class StopAtStep(TrainerCallback):
         self.signal, self.before = None, {}
 
     def on_train_begin(self, args, state, control, **kwargs):
-        "Listen; only the main thread may"
+        "Listen; only the main thread of a process may"
         if threading.current_thread() is threading.main_thread():
             self.before = {number: signal.signal(number, self.hear) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -117,19 +158,63 @@ class StopAtStep(TrainerCallback):
         self.before = {}
 
 
-class FiniteGradients(TrainerCallback):
-    "Stops before a gradient that is NaN or infinite reaches the weights"
+class Finite(TrainerCallback):
+    "Stops before a loss or a gradient that is NaN or infinite reaches the weights"
+
+    def __init__(
+        self,
+        run,  # whose checkpoints are named
+    ):
+        self.folder, self.smallest = run.path / "checkpoints", None
 
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
-        "Called after backward and clipping, before the update"
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        if args.fp16 or bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients))):  # with fp16 the scaler skips such a step itself
+        """Called after backward and clipping, before the update.
+
+        Clipping divides by the norm of all gradients: one value that is not finite makes every gradient NaN or zero. So the smallest tensor tells,
+        and only a NaN or a zero there (or no clipping) has all of them read.
+        """
+        if not math.isfinite(unlogged(state)["loss"]):
+            raise self.failure("loss", args, state)
+        if args.fp16:  # the scaler skips an update whose gradient is not finite
             return
-        raise NotFinite(
-            f"step {state.global_step + 1}: the gradient is not finite; the weights were not changed. "
-            f"Likely causes: a learning rate that is too high (now {args.learning_rate:g}), labels that are wrong, or {'bf16' if args.bf16 else 'the data'}. "
-            "The checkpoint before it is whole."
-        )
+        if self.smallest is None:
+            self.smallest = min((p for p in model.parameters() if p.grad is not None), key=torch.Tensor.numel)
+        probe = self.smallest.grad.sum().item() if args.max_grad_norm else 0.0
+        if probe and math.isfinite(probe):
+            return
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        if not bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients))):
+            raise self.failure("gradient", args, state)
+
+    def failure(self, what: str, args, state) -> NotFinite:
+        "Step, likely causes, and what is left"
+        last = max((step_of(p) for p in self.folder.glob("step-*")), default=None)
+        left = f"The last whole checkpoint is step-{last}" if last is not None else "There is no checkpoint yet"
+        causes = f"a learning rate that is too high (now {args.learning_rate:g}), labels that are wrong, or {'bf16' if args.bf16 else 'fp16' if args.fp16 else 'the model itself'}"
+        return NotFinite(f"step {state.global_step + 1}: the {what} is not finite; the weights were not changed. Likely causes: {causes}. {left}.")
+
+
+def unlogged(state) -> dict:
+    "The loss summed since the last logged step, `{loss, since}`: part of the trainer's state, so that a resumed run logs the same mean"
+    return state.stateful_callbacks.setdefault("unlogged", {"loss": 0.0, "since": state.global_step})
+
+
+class Patience(EarlyStoppingCallback):
+    "Early stopping that goes on counting where a resumed run left off"
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        "The count is part of the checkpoint"
+        super().on_train_begin(args, state, control, **kwargs)
+        self.early_stopping_patience_counter = state.stateful_callbacks[type(self).__name__]["attributes"]["early_stopping_patience_counter"]
+
+    def over(
+        self,
+        checkpoint: Path,  # a whole one
+    ) -> int | None:
+        "The step at which patience had ended the training, or None: a run that was killed after that step has nothing left to train"
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        count = state.stateful_callbacks[type(self).__name__]["attributes"]["early_stopping_patience_counter"]
+        return state.global_step if count >= self.early_stopping_patience else None
 
 
 class TerminalProgress(TrainerCallback):

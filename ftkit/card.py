@@ -2,9 +2,11 @@
 
 import json
 import re
+from pathlib import Path
 
 from ftkit.report import interval
 from ftkit.run import Run
+from ftkit.views import shortened
 
 CARD = """---
 {front}
@@ -40,8 +42,8 @@ Each interval holds the true score at a confidence of {confidence:.0%}. This was
 
 
 def plain_text(text: object) -> str:
-    "Text from data for Markdown: no markup, no line breaks"
-    return re.sub(r"([\\`*_{}\[\]()#+!|<>~-])", r"\\\1", " ".join(str(text).split()))
+    "Text from data for Markdown: no markup, no link, no line breaks"
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", shortened(" ".join(str(text).split())))
 
 
 def write_card(
@@ -50,8 +52,9 @@ def write_card(
 ) -> None:
     "Write model/README.md"
     record, settings = run.record, run.settings
+    base = base_model(settings.model_name_or_path)
     test, rungs = record["metrics"]["test"], record["baselines"]
-    front = {"pipeline_tag": "text-classification", "library_name": "transformers", "tags": ["ftkit"], "base_model": base_model(settings.model_name_or_path)}
+    front = {"pipeline_tag": "text-classification", "library_name": "transformers", "tags": ["ftkit"], "base_model": base}
     rows = [("test accuracy", test["accuracy"]), ("test macro F1", test["f1_macro"])]
     rows += [(f"F1 of {plain_text(name)}", scores["f1"]) for name, scores in test["per_class"].items()]
     table = ["| | score | interval | rows |", "|---|---|---|---|"] + [f"| {n} | {s['value']:.3f} | {s['low']:.3f} to {s['high']:.3f} | {s['n']} |" for n, s in rows]
@@ -59,8 +62,8 @@ def write_card(
     data = [f"- {s}: {record['data'][s]['rows']} rows, sha256 of texts and labels in order `{record['data'][s]['sha256']}`" for s in ("train", "validation", "test")]
     text = CARD.format(
         front="\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items() if value),
-        name=run.path.name,
-        base=settings.model_name_or_path.replace("`", ""),
+        name=plain_text(run.path.name),
+        base=shortened(base or Path(settings.model_name_or_path).name).replace("`", "'"),
         url=url,
         labels="\n".join(f"- {i}: {plain_text(name)}" for i, name in enumerate(run.labels)),
         scores="\n".join(table),
@@ -77,4 +80,4 @@ def base_model(name: str) -> str | None:
     "The base model's name on the Hub, None for a folder"
     if name == "starter":
         return "sentence-transformers/all-MiniLM-L6-v2"
-    return name if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) else None
+    return name if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII) and not Path(name).is_dir() else None

@@ -4,11 +4,14 @@ The Trainer writes into a staging folder. When it is done, every file is flushed
 is written last, and the folder is renamed to `step-N`. A checkpoint whose manifest does not verify is passed over.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
+
+from ftkit.errors import RunFailed
 
 MANIFEST = "manifest.json"
 STAGING = ".staging"
@@ -19,6 +22,11 @@ def sha256_file(path: Path) -> str:
     "The fingerprint of a file"
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def sha256_json(value: object) -> str:
+    "The fingerprint of numbers and texts in lists and dictionaries"
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def flush(path: Path) -> None:
@@ -52,6 +60,7 @@ def commit(
     written: Path,  # the folder that the Trainer has written
     folder: Path,  # the run's checkpoints folder
     step: int,  # the step it belongs to
+    best: int | None = None,  # the step of the best checkpoint so far, which this one needs at the end of the training
 ) -> Path:
     "Turn a written folder into the checkpoint `step-N`"
     for name in UNKEPT:
@@ -61,7 +70,7 @@ def commit(
         shareable(file)
         flush(file)
     entries = {p.relative_to(written).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in files}
-    write_json(written / MANIFEST, {"step": step, "files": entries})
+    write_json(written / MANIFEST, {"step": step, "best": best, "files": entries})
     flush(written)
     target = folder / f"step-{step}"
     if target.exists():
@@ -77,15 +86,23 @@ def problem(
     "What is wrong with a checkpoint, or None when every file is as it was written"
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+        step, best = manifest["step"], manifest.get("best")
         entries = {name: entry["sha256"] for name, entry in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "its manifest is missing or torn"
+    if step != step_of(checkpoint):
+        return f"it is a copy of step-{step}"
+    found = {p.relative_to(checkpoint).as_posix() for p in checkpoint.rglob("*") if p.is_symlink() or not p.is_dir()}
     for name, sha256 in entries.items():
-        file = checkpoint / name
-        if not file.is_file():
+        if name not in found or (checkpoint / name).is_symlink():
             return f"{name} is missing"
-        if sha256_file(file) != sha256:
+        if sha256_file(checkpoint / name) != sha256:
             return f"{name} is not as it was written"
+    if extra := sorted(found - {*entries, MANIFEST}):
+        return f"{extra[0]} was not written by the training"
+    if best not in (None, step):
+        reason = problem(checkpoint.with_name(f"step-{best}"))
+        return reason and f"of step-{best}, the best so far, {reason}"
     return None
 
 
@@ -106,6 +123,46 @@ def newest(
             return checkpoint, passed
         passed.append(f"{checkpoint.name} was passed over: {reason}")
     return None, passed
+
+
+def expected_bytes(
+    model,  # the model that is to be trained, wrapped by peft or not
+) -> int:
+    "Roughly what one checkpoint will take: the weights that are saved and AdamW's two moments, in float32"
+    learn = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    saved = learn if hasattr(model, "merge_and_unload") else sum(p.numel() for p in model.parameters())
+    return 4 * saved + 8 * learn + 100_000
+
+
+def folder_bytes(folder: Path) -> int:
+    "The size of all files in a folder"
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def size(count: float) -> str:
+    "Bytes in words"
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+
+
+def check_room(
+    folder: Path,  # the run's checkpoints folder
+    needed: int,  # bytes
+    what: str,  # that needs them
+) -> None:
+    "`RunFailed` where the disk has not that much room"
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise RunFailed(f"{what} needs {size(needed)}, and {folder} has {size(free)} free. Make room, or give --runs_dir on another disk.")
+
+
+def no_room(error: BaseException) -> bool:
+    "Was something not written because the disk, the quota or the largest size of a file was reached?"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        return True
+    return any(words in str(error) for words in ("No space left", "File too large", "Disk quota exceeded", "inline_container", "PytorchStreamWriter"))
 
 
 def prune(

@@ -5,11 +5,12 @@ import json
 import os
 import signal
 import sys
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
 from ftkit import __version__
-from ftkit.errors import NotFinite, UserError, nearest
+from ftkit.errors import RunFailed, UserError, nearest, scrubbed, visible
 from ftkit.settings import KEYS, PRESETS, SECTIONS, TYPES, Settings, check_known, plain_value, typed, written
 
 COMMANDS = ("train", "evaluate", "predict", "runs")
@@ -56,6 +57,7 @@ def build_parser() -> Parser:
     train.add_argument("--preset", metavar="NAME", help=f"a ready experiment: {', '.join(PRESETS)}")
     train.add_argument("--run", metavar="NAME", help="name of the new run (default: date and time)")
     train.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped, failed or killed")
+    train.add_argument("--rerun", metavar="RUN", help="repeat a run from its record, as a new run beside it, and say whether the result is the same")
     add_keys(train)
     evaluate = commands.add_parser("evaluate", parents=[shared], allow_abbrev=False, help="score a run's model on labelled rows")
     evaluate.add_argument("run", metavar="RUN", help="a run folder, or a name below runs_dir")
@@ -74,7 +76,7 @@ def build_parser() -> Parser:
 def pass_through(argv: list[str]) -> tuple[list[str], dict[str, object]]:
     "Take out the flags that are fields of TrainingArguments alone: `--adam_beta2 0.95`, `--bf16`, `--lr_scheduler_type=cosine`"
     ours, extra, argv = [], {}, list(argv)
-    own = {*KEYS, "preset", "run", "resume", "runs_dir", "json", "help"}
+    own = {*KEYS, "preset", "run", "resume", "rerun", "runs_dir", "json", "help"}
     while argv:
         word = argv.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
@@ -126,14 +128,22 @@ def quiet_libraries() -> None:
 def command_train(args: argparse.Namespace, extra: dict[str, object]) -> None:
     "ftkit train"
     settings, runs_dir = settings_of(args, extra), runs_dir_of(args)
-    if args.resume and (args.settings or args.preset or args.run or settings != Settings()):
+    given = args.settings or args.preset or extra or any(hasattr(args, name) for name in KEYS)
+    if args.rerun and (given or args.resume):
+        raise UserError("--rerun repeats a run with its own settings. Give nothing else with it but --run, or start a new run.")
+    if args.resume and (given or args.run):
         raise UserError("--resume goes on with a run's own settings. Give nothing else with it, or start a new run.")
     quiet_libraries()
     from ftkit.report import ladder_rows
     from ftkit.run import Run
     from ftkit.trainer import fine_tune
 
-    run = Run.load(args.resume, runs_dir).resume() if args.resume else fine_tune(settings, runs_dir=runs_dir, name=args.run)
+    if args.rerun:
+        from ftkit.rerun import rerun
+
+        run = rerun(Run.load(args.rerun, runs_dir), name=args.run, runs_dir=args.runs_dir)
+    else:
+        run = Run.load(args.resume, runs_dir).resume() if args.resume else fine_tune(settings, runs_dir=runs_dir, name=args.run)
     if args.json:
         return dump(run.record)
     record = run.record
@@ -143,6 +153,8 @@ def command_train(args: argparse.Namespace, extra: dict[str, object]) -> None:
     print("\n" + "\n".join(v["text"] for v in record["verdicts"]))
     print(f"\nlook {record['looks']} at these {record['data']['test']['rows']:,} test rows")
     print(f"run     {run.path}\nmodel   {run.path / 'model'}\nreport  {run.path / 'report.html'}")
+    if args.rerun:
+        print(f"\n{record['rerun']['text']}")
 
 
 def say(text: str) -> None:
@@ -171,9 +183,11 @@ def load_run(args: argparse.Namespace):
 
 def command_predict(args: argparse.Namespace) -> None:
     "ftkit predict"
-    from ftkit.outputs import texts_of, write_rows
+    from ftkit.outputs import check_out, texts_of, write_rows
 
     run = load_run(args)
+    if args.out:
+        check_out(Path(args.out), args.file)
     texts = texts_of(run, args.texts, args.file, args.text_column_name)
     quiet_libraries()
     rows = run.predict(texts)
@@ -189,16 +203,13 @@ def command_predict(args: argparse.Namespace) -> None:
 
 def command_runs(args: argparse.Namespace) -> None:
     "ftkit runs"
-    from ftkit.outputs import compare_runs, run_rows
+    from ftkit.outputs import compare_runs, comparison_lines, run_rows
     from ftkit.run import Run, list_runs
 
     root = runs_dir_of(args)
     if len(args.runs) == 2:
         result = compare_runs(*(Run.load(name, root) for name in args.runs))
-        if args.json:
-            return dump(result)
-        print("\n".join([f"{key}: {a} | {b}" for key, (a, b) in result["changed"].items()] or ["the settings are the same"]))
-        return print("\n".join(v["text"] for v in result["verdicts"]) or "their test rows differ: there is no verdict")
+        return dump(result) if args.json else print("\n".join(comparison_lines(result)))
     if args.runs:
         raise UserError("name two runs to compare, or none to list them all.")
     rows = run_rows(list_runs(root))
@@ -228,19 +239,24 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with termination_as_exit():
             return run_command(list(sys.argv[1:] if argv is None else argv))
-    except UserError as e:
-        print(f"ftkit: {e}", file=sys.stderr)
-        return 2
-    except NotFinite as e:
-        print(f"ftkit: {e}", file=sys.stderr)
-        return 1
+    except (UserError, RunFailed) as e:
+        complain(str(e))
+        return 2 if isinstance(e, UserError) else 1
     except KeyboardInterrupt as e:
         terminated = signal.SIGTERM in e.args
-        print(f"ftkit: {'terminated' if terminated else 'interrupted'}. `ftkit runs` lists the run, `ftkit train --resume RUN` goes on with it.", file=sys.stderr)
+        complain("terminated" if terminated else "interrupted")
         return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception:  # a fault of the program: shown whole, but for secrets
+        print(scrubbed(traceback.format_exc()), file=sys.stderr)
+        return 1
+
+
+def complain(text: str) -> None:
+    "One line on stderr"
+    print(f"ftkit: {scrubbed(visible(text))}", file=sys.stderr)
 
 
 def run_command(argv: list[str]) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc", "alloc_failed", "cudnn_status_not_supported")
+
 
 def device_name() -> str:
     "cuda, mps or cpu: what the Trainer will use"
@@ -36,6 +38,15 @@ def cpu_flags() -> frozenset[str]:
 def attention() -> str | None:
     "Eager on CPUs, where PyTorch's fused attention is slower for short texts (bench/step_cost.py); elsewhere what the model chooses"
     return "eager" if device_name() == "cpu" else None
+
+
+def out_of_memory(
+    error: BaseException,  # what a step of the model raised
+) -> bool:
+    "Whether a smaller batch may help: CUDA, MPS or the machine's own memory was used up. More than accelerate's `should_reduce_batch_size` sees"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)
 
 
 def describe() -> dict:

@@ -2,16 +2,14 @@
 
 import csv
 import json
+import os
 from pathlib import Path
-
-import numpy as np
 
 from ftkit.data import find_column
 from ftkit.errors import UserError
 from ftkit.files import read_table
-from ftkit.judge import verdict
-from ftkit.metrics import Verdict
 from ftkit.report import interval
+from ftkit.rerun import GROUPS, compare_losses, compare_records, facts, lines, loss_line, verdict_of
 from ftkit.run import Run
 
 
@@ -30,10 +28,23 @@ def neutral(text: object) -> object:
     return "'" + text if isinstance(text, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def write_rows(out: Path, texts: list, rows: list[dict]) -> None:
-    "One line per text, in order: .jsonl keeps every text as it was; .csv makes formulas harmless"
+def check_out(out: Path, source: str | None = None) -> None:
+    "`UserError` where `--out` cannot be written: said before the work starts. `source` is the file that is read"
+    if out.is_dir():
+        raise UserError(f"--out {out}: is a folder. Name a file in it that ends in .csv or .jsonl.")
     if out.suffix not in (".csv", ".jsonl"):
         raise UserError(f"--out {out}: write a file that ends in .csv or .jsonl.")
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: there is no folder {out.parent}. Make it first.")
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"--out {out}: the folder {out.parent} cannot be written to. Name another one.")
+    if source and out.exists() and Path(source).exists() and out.samefile(source):
+        raise UserError(f"--out {out}: this is the file that is read, and would be lost. Give another name.")
+
+
+def write_rows(out: Path, texts: list, rows: list[dict]) -> None:
+    "One line per text, in order: .jsonl keeps every text as it was; .csv makes formulas harmless"
+    check_out(out)
     beside = out.with_name(f".{out.name}.tmp")
     try:
         with open(beside, "w", encoding="utf-8", errors="backslashreplace", newline="") as f:
@@ -63,17 +74,20 @@ def run_rows(runs: list[Run]) -> list[dict]:
 
 
 def compare_runs(a: Run, b: Run) -> dict:
-    "What changed between two runs, and a verdict where both were scored on the same test rows"
-    ours, theirs = vars(a.settings), vars(b.settings)
-    changed = {key: (ours[key], theirs[key]) for key in ours if ours[key] != theirs[key]}
-    records = a.record, b.record
-    same = all(r["metrics"] for r in records) and records[0]["data"]["test"]["sha256"] == records[1]["data"]["test"]["sha256"]
-    return {"a": a.path.name, "b": b.path.name, "changed": changed, "verdicts": [verdict_of(a, b)] if same else []}
+    "What differs between two runs, by group, where their losses part, and a verdict where both were scored on the same test rows"
+    found, known, judged = compare_records(a, b), [facts(run.record) for run in (a, b)], verdict_of(a, b)
+    same = [group for group, pairs in found.items() if not pairs and (group == "settings" or all(k[group] for k in known))]
+    return {"a": a.path.name, "b": b.path.name, "changed": found.pop("settings"), **found, "losses": compare_losses(a, b), "same": same, "verdicts": [judged] if judged else []}
 
 
-def verdict_of(a: Run, b: Run) -> Verdict:
-    "Two models on the same test rows"
-    ids = {name: i for i, name in enumerate(a.labels)}
-    rows = [run.predictions.query("split == 'test'") for run in (a, b)]
-    predicted = [np.array([ids[run.labels[i]] for i in np.stack(r.logits).argmax(-1)]) for run, r in zip((a, b), rows)]
-    return verdict(*predicted, rows[0].label.map(ids).to_numpy(), (a.path.name, b.path.name), a.settings)
+def comparison_lines(result: dict) -> list[str]:
+    "A comparison of two runs as text"
+    groups = {"settings": result["changed"], **{group: result[group] for group in GROUPS}}
+    parted = result["losses"]
+    told = lines(groups)
+    if parted["same"] is not None:
+        told.append(f"all {parted['compared']:,} losses up to step {parted['last_step']} are the same" if parted["same"] else loss_line(parted))
+    if result["same"]:
+        told.append(f"the same: {', '.join(result['same'])}")
+    why = "their test rows differ" if "test" in result["data"] else "not both of them were scored"
+    return told + ([v.text for v in result["verdicts"]] or [f"{why}: there is no verdict"])

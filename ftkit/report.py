@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ftkit.errors import visible
 from ftkit.metrics import Interval, plot_confusion, plot_intervals, softmax
 from ftkit.run import Run
-from ftkit.views import cell, curve_figure, img_tag, table_html
+from ftkit.views import cell, curve_figure, img_tag, shortened, table_html
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -49,8 +50,8 @@ def lead(record: dict, confidence: float) -> str:
     return (
         f'<p class="lead"><b>Test accuracy {cell(str(interval(test["accuracy"])))}</b> on {test["accuracy"]["n"]:,} rows, '
         f"macro F1 {cell(str(interval(test['f1_macro'])))}. Trained in {timing['train_seconds']:.0f} s on {cell(record['machine']['device'])} "
-        f'({cell(record["machine"]["precision"])}, {record["machine"]["threads"]} threads).</p>'
-        f'<p class="muted">An interval holds the true score at a confidence of {confidence:.0%}. This was look {record["looks"]} at these test rows'
+        f'({cell(record["machine"]["precision"])}, {cell(record["machine"]["threads"])} threads).</p>'
+        f'<p class="muted">An interval holds the true score at a confidence of {confidence:.0%}. This was look {cell(record["looks"])} at these test rows'
         f"{': the more often one looks, the less a good score means' if record['looks'] > 1 else ''}.</p>"
     )
 
@@ -81,7 +82,7 @@ def class_section(run: Run, record: dict) -> str:
     "Scores of each label and the confusion matrix, on the test rows"
     rows = run.predictions.query("split == 'test'")
     ids = {name: i for i, name in enumerate(run.labels)}
-    figure = plot_confusion(np.stack(rows.logits).argmax(-1), rows.label.map(ids), run.labels)
+    figure = plot_confusion(np.stack(rows.logits).argmax(-1), rows.label.map(ids), [shortened(name, limit=24) for name in run.labels])
     table = [{"label": name, **{k: str(interval(v)) for k, v in scores.items()}} for name, scores in record["metrics"]["test"]["per_class"].items()]
     return section("Each label", table_html(table), img_tag(figure, "confusion matrix of the test rows"))
 
@@ -112,7 +113,7 @@ def settings_section(run: Run, record: dict) -> str:
     "Settings and versions"
     lines = [line for line in (run.path / "settings.ini").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
-    return section("Settings and versions", f"<pre>{html.escape(chr(10).join(lines))}</pre>", f'<p class="muted">{cell(versions)}</p>')
+    return section("Settings and versions", f"<pre>{html.escape(visible(chr(10).join(lines), keep=chr(10)))}</pre>", f'<p class="muted">{cell(versions)}</p>')
 
 
 def write_report(

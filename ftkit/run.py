@@ -9,7 +9,9 @@ import platform
 import re
 import shutil
 import signal
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -17,8 +19,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ftkit.checkpoints import STAGING, shareable, write_json
-from ftkit.errors import UserError, nearest
+from ftkit.checkpoints import STAGING, newest, no_room, shareable, size, write_json
+from ftkit.errors import NotFinite, RunFailed, UserError, nearest, scrubbed
 from ftkit.settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
@@ -56,12 +58,37 @@ class Run:
     ) -> "Run":
         "A new folder with a record whose status is `running`. An existing folder is never touched"
         root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+        from ftkit.device import describe
+
         run = cls(new_folder(root, name))
-        run.lock.acquire()
-        files = {k: str(Path(v).absolute()) for k, v in settings.section("data").items() if k.endswith("_file") and v}
-        (run.path / "settings.ini").write_text(settings.replace(**files).to_ini("The settings that made this run."), encoding="utf-8")
-        run.update(**EMPTY, run=str(run.path), created=datetime.now(timezone.utc).isoformat(timespec="seconds"), versions=versions())
+        try:
+            run.lock.acquire()
+            run.write_settings(settings)
+            created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            run.update(**EMPTY, run=str(run.path), created=created, versions=versions(), machine=describe())
+        except OSError as e:
+            run.lock.release()
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise UserError(f"{root}: no run can be written there ({e.strerror}). Give another --runs_dir.") from None
         return run
+
+    def write_settings(self, settings: Settings) -> None:
+        "settings.ini: relative paths become absolute, as the folder may move"
+        files = {k: str(Path(v).absolute()) for k, v in settings.section("data").items() if k.endswith("_file") and v}
+        beside = self.path / ".settings.tmp"
+        beside.write_text(settings.replace(**files).to_ini("The settings that made this run."), encoding="utf-8")
+        beside.replace(self.path / "settings.ini")
+
+    def start_again(
+        self,
+        settings: Settings,  # with a smaller batch
+        reason: str,  # for the record
+    ) -> None:
+        "Forget what was trained so far, checkpoints and curve, and go on with other settings from the first weights"
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+        self.cut_history(-1)
+        self.write_settings(settings)
+        self.update(started_again=[*self.record.get("started_again", []), reason])
 
     def reopen(
         self,
@@ -78,8 +105,24 @@ class Run:
             self.lock.release()
             why = "it is finished: there is nothing to resume" if not changed else f"its {changed[0]} rows are not those that it was started with"
             raise UserError(f"{self.path}: {why}. Start a new run.")
-        self.update(status="running", reason=None)
+        from ftkit.views import say
+
+        changed = self.drift(record)
+        for what, (before, now) in changed.items():
+            say(f"{self.path.name}: {what} was {before}, is {now}: the result may differ from that of an uninterrupted run")
+        time_now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.update(status="running", reason=None, resumed=[*record.get("resumed", []), {"time": time_now, "changed": changed}])
         return self
+
+    def drift(
+        self,
+        record: dict,  # run.json
+    ) -> dict[str, tuple]:
+        "What of machine and versions is not as it was when the run began: name -> (then, now)"
+        from ftkit.device import describe
+
+        then, now = {**record.get("machine", {}), **record["versions"]}, {**describe(), **versions()}
+        return {key: (then[key], now.get(key)) for key in then if then[key] != now.get(key)}
 
     @classmethod
     def load(
@@ -146,17 +189,41 @@ class Run:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        "However it ends, the record says how"
+        "However it ends, the record says how, and the person how to go on"
+        from ftkit.views import say
+
+        shutil.rmtree(self.path / "checkpoints" / STAGING, ignore_errors=True)
+        full = kind is not None and no_room(error) and self.full(error)
         if kind is None:
             status, reason = "finished", None
         elif issubclass(kind, KeyboardInterrupt | SystemExit):
             status, reason = "stopped", "terminated" if signal.SIGTERM in error.args or 143 in error.args else "interrupted"
         else:
-            status, reason = "failed", f"{kind.__name__}: {error}".splitlines()[0]
-        shutil.rmtree(self.path / "checkpoints" / STAGING, ignore_errors=True)
-        timing = {**json.loads((self.path / "run.json").read_text(encoding="utf-8"))["timing"], "total_seconds": time.monotonic() - self.started}
-        self.update(status=status, reason=reason, timing=timing)
-        self.lock.release()
+            status, reason = "failed", scrubbed(f"{kind.__name__}: {full or error}".splitlines()[0])
+        try:
+            timing = {**json.loads((self.path / "run.json").read_text(encoding="utf-8"))["timing"], "total_seconds": time.monotonic() - self.started}
+            with unsignalled():
+                self.update(status=status, reason=reason, timing=timing)
+        except OSError as e:  # not even the record: a dead process is then shown as failed
+            say(f"{self.path}: the record could not be written ({e.strerror})")
+        finally:
+            self.lock.release()
+        if status != "finished" and not issubclass(kind, NotFinite):
+            say(self.advice(status))
+        if full:
+            raise RunFailed(full) from error
+
+    def full(self, error: BaseException) -> str:
+        "A disk that is full, in bytes"
+        needed = json.loads((self.path / "run.json").read_text(encoding="utf-8")).get("checkpoint_bytes")
+        needs = f"a checkpoint needs {size(needed)}, " if needed else ""
+        return f"{self.path}: no more can be written there ({str(error).splitlines()[0][:100]}): {needs}{size(shutil.disk_usage(self.path).free)} are free. Make room first."
+
+    def advice(self, status: str) -> str:
+        "How to go on with a run that was stopped or has failed"
+        checkpoint, _ = newest(self.path / "checkpoints")
+        whole = f"checkpoint {checkpoint.name} is whole" if checkpoint else "there is no checkpoint yet"
+        return f"{self.path.name} is {status}; {whole}. Go on: ftkit train --resume {self.path}, or in Python Run.load({str(self.path)!r}).resume()"
 
     def cut_history(self, step: int) -> None:
         "Forget what was logged after a step: it will be logged again"
@@ -251,6 +318,18 @@ class Run:
         return f"Run({str(self.path)!r}, {self.status})"
 
 
+@contextmanager
+def unsignalled():
+    "An impatient second Ctrl-C does not keep the record from being written"
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)} if main else {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def default_runs_dir() -> Path:
     "`runs` in the current folder; for a notebook in the repository's nbs/, the repository's"
     here = Path.cwd()
@@ -334,4 +413,5 @@ def save_model(run: Run, model, tokenizer) -> None:
     tokenizer.save_pretrained(beside)
     for file in beside.iterdir():
         shareable(file)
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed after this line, and resumed
     os.replace(beside, folder)

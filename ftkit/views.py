@@ -6,11 +6,14 @@ import io
 import math
 import sys
 import time
+import warnings
 
 from IPython import get_ipython
 from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from ftkit.errors import scrubbed, visible
 
 COLOURS = ("#2a6fb0", "#d1622b", "#3d8b4f", "#8a5bb5")
 
@@ -35,7 +38,12 @@ def show_control(control) -> None:
 def note(text: str) -> None:
     "Where the work is, on stderr of a terminal; a notebook shows the result itself"
     if not in_notebook():
-        print(text, file=sys.stderr, flush=True)
+        print(scrubbed(visible(text)), file=sys.stderr, flush=True)
+
+
+def say(text: str) -> None:
+    "What nobody may miss: on stderr of a terminal, in the output of a cell"
+    print(scrubbed(visible(text)), file=sys.stdout if in_notebook() else sys.stderr, flush=True)
 
 
 def png(
@@ -44,7 +52,9 @@ def png(
 ) -> bytes:
     "The figure as PNG"
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ")  # an emoji in a label becomes a box: the picture shows that
+        figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
@@ -59,28 +69,37 @@ def show_figure(
 def img_tag(figure: Figure, alt: str) -> str:
     "The figure as an <img> that needs no file beside it"
     width = int(figure.get_figwidth() * 96)
-    return f'<img width="{width}" style="max-width:100%" alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png(figure)).decode()}">'
+    return f'<img width="{width}" style="max-width:100%" alt="{cell(alt)}" src="data:image/png;base64,{base64.b64encode(png(figure)).decode()}">'
 
 
 def cell(value: object, digits: int = 3) -> str:
     "A value as it stands in a table, escaped"
     if isinstance(value, float):
         return f"{value:.{digits}f}"
-    text = "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in str(value))
-    return html.escape(text if len(text) <= 600 else text[:600] + " …")
+    return html.escape(shortened(value, keep="\n"))
+
+
+def shortened(
+    value: object,  # a text from data
+    keep: str = "",  # as in `visible`
+    limit: int = 600,  # characters
+) -> str:
+    "As much of a text as one wants to read, control characters written out"
+    text = str(value)
+    return visible(text[:limit], keep) + (" …" if len(text) > limit else "")
 
 
 def table_html(
     rows: list[dict],  # one a row; the first gives the columns
     columns: list[str] | None = None,  # default: the keys of the first row
 ) -> str:
-    "Rows as an HTML table; numbers to the right"
+    "Rows as an HTML table; numbers to the right. Dollar signs stay what they are: JupyterLab would set what is between two of them as a formula"
     columns = columns or list(rows[0]) if rows else columns or []
     number = {c: all(isinstance(r.get(c), int | float) for r in rows) for c in columns}
     digits = {c: 1 if number[c] and any(abs(r[c]) >= 10 for r in rows) else 3 for c in columns}
     head = "".join(f'<th class="{"n" if number[c] else "t"}">{cell(c)}</th>' for c in columns)
     body = "".join("<tr>" + "".join(f'<td class="{"n" if number[c] else "t"}">{cell(r.get(c, ""), digits[c])}</td>' for c in columns) + "</tr>" for r in rows)
-    return f'<table class="ftkit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<table class="ftkit mathjax_ignore"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 STYLE = "<style>table.ftkit td,table.ftkit th{padding:.2em .7em;vertical-align:top}table.ftkit .n{text-align:right}table.ftkit .t{text-align:left}</style>"
@@ -101,10 +120,12 @@ def curve_figure(
     for colour, (name, points) in zip(COLOURS, series.items()):
         finite = [(x, y) for x, y in points if isinstance(y, int | float) and math.isfinite(y)]
         axes.plot(*zip(*finite) if finite else ([], []), marker="o" if len(finite) < 12 else None, markersize=4, color=colour, label=name)
-    axes.set(xlabel="step", ylabel=ylabel)
+    axes.set_xlabel("step")
+    axes.set_ylabel(ylabel, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend()
+    for text in axes.legend().get_texts():
+        text.set_parse_math(False)
     return figure
 
 
@@ -149,7 +170,7 @@ class LiveChart:
         for i, (colour, (name, line)) in enumerate(zip(COLOURS, self.series.items())):
             path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line if math.isfinite(b))
             lines += f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
-            legend += f'<text x="{56 + 190 * i}" y="14" fill="{colour}">{html.escape(name)} {line[-1][1]:.3f}</text>'
+            legend += f'<text x="{56 + 190 * i}" y="14" fill="{colour}">{cell(name)} {line[-1][1]:.3f}</text>'
         step = max((line[-1][0] for line in self.series.values()), default=0)
         return (
             f'<svg viewBox="0 0 {width} {height}" style="width:100%;max-width:{width}px" role="img" aria-label="loss by step">'
