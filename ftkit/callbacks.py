@@ -50,9 +50,9 @@ class Checkpoints(TrainerCallback):
         self,
         run,  # the run whose checkpoints these are
         limit: int | None = None,  # save_total_limit: newest checkpoints to keep beside the best; default: 2
-        share: float = SAVING_SHARE,  # of the time, for saving between the epochs' ends
+        share: float | None = None,  # of the time, for saving between the epochs' ends; default: SAVING_SHARE
     ):
-        self.run, self.folder, self.limit, self.share = run, run.path / "checkpoints", limit or 2, share
+        self.run, self.folder, self.limit, self.share = run, run.path / "checkpoints", limit or 2, SAVING_SHARE if share is None else share
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         "The best checkpoint is where this folder is now, not where it was when it was written. Room for the kept ones, the best and a new one is asked for now"
@@ -75,7 +75,8 @@ class Checkpoints(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         "Is it worth a checkpoint? Lost work against the time that saving takes"
         self.asked = time.monotonic()
-        if args.save_strategy != "no" and self.share * (self.asked - self.saved) >= self.cost:
+        follows = args.save_strategy == "epoch" and float(state.epoch).is_integer()  # the epoch's end is saved after its evaluation
+        if args.save_strategy != "no" and not follows and self.share * (self.asked - self.saved) >= self.cost:
             control.should_save = True
         if control.should_save:
             check_room(self.folder, self.bytes, f"the checkpoint of step {state.global_step}")
@@ -84,8 +85,10 @@ class Checkpoints(TrainerCallback):
         "A save that follows is timed from here"
         self.asked = time.monotonic()
 
-    def on_save(self, args, state, control, **kwargs):
+    def on_save(self, args, state, control, model=None, **kwargs):
         "Called when the Trainer has written its folder"
+        if bad := next((name for name, p in model.named_parameters() if not torch.isfinite(p.sum())), None):
+            raise NotFinite(f"step {state.global_step}: the weights of {bad} are not finite; they are not kept. {last_whole(self.folder)}.")
         best = state.best_global_step
         needed = best if best == state.global_step or (self.folder / f"step-{best}").is_dir() else None
         checkpoint = commit(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.folder, state.global_step, needed)
@@ -188,10 +191,14 @@ class Finite(TrainerCallback):
 
     def failure(self, what: str, args, state) -> NotFinite:
         "Step, likely causes, and what is left"
-        last = max((step_of(p) for p in self.folder.glob("step-*")), default=None)
-        left = f"The last whole checkpoint is step-{last}" if last is not None else "There is no checkpoint yet"
         causes = f"a learning rate that is too high (now {args.learning_rate:g}), labels that are wrong, or {'bf16' if args.bf16 else 'fp16' if args.fp16 else 'the model itself'}"
-        return NotFinite(f"step {state.global_step + 1}: the {what} is not finite; the weights were not changed. Likely causes: {causes}. {left}.")
+        return NotFinite(f"step {state.global_step + 1}: the {what} is not finite; the weights were not changed. Likely causes: {causes}. {last_whole(self.folder)}.")
+
+
+def last_whole(folder: Path) -> str:
+    "What is left when a run fails"
+    last = max((step_of(p) for p in folder.glob("step-*")), default=None)
+    return f"The last whole checkpoint is step-{last}" if last is not None else "There is no checkpoint yet"
 
 
 def unlogged(state) -> dict:

@@ -16,8 +16,8 @@ from ftkit.errors import UserError
 from ftkit.judge import verdict
 from ftkit.metrics import Verdict
 from ftkit.run import Run, check_name, versions
-from ftkit.settings import Settings, written
-from ftkit.views import note
+from ftkit.settings import written
+from ftkit.views import say, shortened
 
 GROUPS = ("data", "tokens", "weights", "versions", "machine")
 MACHINE = ("device", "device_name", "precision", "threads", "platform")
@@ -46,7 +46,7 @@ def rerun(
     check_name(name, root)
     now = {"data": rows_again(run, dataset), "versions": versions(), "machine": describe()}
     for line in lines(changes(run.record, now), "{} then, {} now"):
-        note(f"not as when {run.path.name} was made: {line}")
+        say(f"not as when {run.path.name} was made: {line}")
     again = fine_tune(run.settings, dataset, root, name)
     again.update(rerun=outcome(run, again))
     return again
@@ -75,9 +75,11 @@ def outcome(
     kind, text = conclusion(run, again, parted)
     changed["settings"] |= edited(run)
     changed["weights"].pop("final_sha256", None)  # that is the outcome, no cause
-    causes = lines(changed, "{} then, {} now") or ["nothing that the record holds has changed"] * (kind != "identical")
     told = [text, *([loss_line(parted, "{} then, {} now")] if parted["same"] is False else [])]
+    causes = lines(changed, "{} then, {} now") + resumed_elsewhere(run)
     told += [f"{'changed, to no effect' if kind == 'identical' else 'cause'}: {line}" for line in causes]
+    if kind != "identical" and not causes:
+        told.append("nothing that the record holds has changed")
     changed = {group: pairs for group, pairs in changed.items() if pairs}
     return {"of": run.path.name, "outcome": kind, "first_different_step": parted["first_different_step"], "changed": changed, "text": "\n".join(told)}
 
@@ -91,15 +93,15 @@ def conclusion(
     name, old, new = run.path.name, run.record, again.record
     rows = [split for split in SPLITS if split in changes(old, new)["data"]]
     final, judged = at(old, "weights", "final_sha256"), verdict_of(again, run)
-    equal, losses = final == at(new, "weights", "final_sha256"), f"{parted['compared']:,} losses"
+    equal, logged = final == at(new, "weights", "final_sha256"), f"{parted['compared']:,} losses"
     if rows:
         return "different", f"different from {name}: the {', '.join(rows)} rows changed" + (f"; {disagreement(again, run, judged)}" if judged else "")
     if final is None and parted["same"] is None:
         return None, f"there is nothing to compare: {name} has neither final weights nor a logged loss"
     if final is None and parted["same"]:
-        return "identical", f"identical to {name} as far as that came: all {losses} up to step {parted['last_step']} are the same"
+        return "identical", f"identical to {name} as far as that came: all {logged} up to step {parted['last_step']} are the same"
     if equal and parted["same"] is not False:
-        return "identical", f"identical to {name}: the final weights are the same, and all {losses}"
+        return "identical", f"identical to {name}: the final weights are the same, and all {logged}"
     what = f"the {'losses' if equal or final is None else 'final weights'} differ"
     if not judged:
         return "different", f"different from {name}: {what}; it has no test predictions to compare"
@@ -116,6 +118,14 @@ def edited(
     return {} if then in (None, now) else {"settings_sha256": (then, now)}
 
 
+def resumed_elsewhere(
+    run: Run,  # that may have been resumed
+) -> list[str]:
+    "What was not as at its start when a run was resumed: one line each"
+    found = [at(entry, "changed") or {} for entry in at(run.record, "resumed") or []]
+    return [f"{run.path.name} was resumed with {WORDS.get(name, name)} {shown(now)}, not {shown(then)}" for pairs in found for name, (then, now) in pairs.items()]
+
+
 def at(
     record: object,  # run.json, or a part of it
     *keys: str,  # the way down
@@ -130,8 +140,9 @@ def facts(
     record: dict,  # run.json
 ) -> dict[str, dict]:
     "What a record says about where its result comes from, by group; what it does not say is left out"
+    data = {split: {key: at(record, "data", split, key) for key in ("rows", "sha256")} for split in SPLITS if at(record, "data", split, "sha256")}
     groups = {
-        "data": {**{split: {key: at(record, "data", split, key) for key in ("rows", "sha256")} for split in SPLITS if at(record, "data", split, "sha256")}, "labels": at(record, "data", "labels")},
+        "data": {**data, "labels": at(record, "data", "labels")},
         "tokens": {"tokens_sha256": at(record, "tokens_sha256")},
         "weights": {name: at(record, "weights", name) for name in ("first_sha256", "final_sha256")},
         "versions": {name: at(record, "versions", name) for name in at(record, "versions") or {}},
@@ -187,7 +198,7 @@ def compare_losses(
     return {"same": True if compared else None, "compared": compared, "last_step": last, "first_different_step": None, "metric": None, "a": None, "b": None}
 
 
-def test_predictions(
+def on_test_rows(
     a: Run,  # one run
     b: Run,  # another, scored on the same test rows
 ) -> list[np.ndarray]:
@@ -207,7 +218,7 @@ def verdict_of(
     sha256 = [at(record, "data", "test", "sha256") for record in records]
     if not all(at(record, "metrics", "test") for record in records) or sha256[0] != sha256[1]:
         return None
-    return verdict(*test_predictions(a, b), (a.path.name, b.path.name), a.settings)
+    return verdict(*on_test_rows(a, b), (a.path.name, b.path.name), a.settings)
 
 
 def disagreement(
@@ -216,7 +227,7 @@ def disagreement(
     judged: Verdict,  # from `verdict_of`
 ) -> str:
     "How many test predictions differ, and whether that makes one of the two better"
-    one, two, _ = test_predictions(a, b)
+    one, two, _ = on_test_rows(a, b)
     return f"{(one != two).sum():,} of {len(one):,} test predictions differ; {judged.text}"
 
 
@@ -239,12 +250,11 @@ def loss_line(
     pattern: str = "{} | {}",  # how two values are put
 ) -> str:
     "From which step on the losses differ"
-    values = ["not logged" if parted[run] is None else parted[run] for run in ("a", "b")]
+    values = ["not logged" if parted[run] is None else shown(parted[run]) for run in ("a", "b")]
     return f"the losses differ from step {parted['first_different_step']} on: {parted['metric']} {pattern.format(*values)}"
 
 
 def shown(value: object) -> str:
     "A value of a record on one line: fingerprints short, nothing that a terminal would obey"
     text = ", ".join(map(str, value)) if isinstance(value, list) else written(value)
-    text = text[:12] if re.fullmatch("[0-9a-f]{64}", text) else text if len(text) <= 100 else text[:100] + " …"
-    return text if text.isprintable() else repr(text)
+    return shortened(text[:12] if re.fullmatch("[0-9a-f]{64}", text) else text, limit=100)

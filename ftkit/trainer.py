@@ -203,7 +203,7 @@ def train(
         raise UserError(f"{checkpoint}: holds more than numbers, and is not opened: it may run code. Start a new run.") from e
     best = {"step": trainer.state.best_global_step, "metric": trainer.args.metric_for_best_model, "value": trainer.state.best_metric}
     if trainer.args.load_best_model_at_end and not best["step"]:
-        raise RunFailed(f"no evaluation gave a {best['metric']} that can be compared, so there is no best epoch. The last weights are in {run.path / 'checkpoints'}.")
+        raise RunFailed(f"no evaluation gave a comparable {best['metric']}, so there is no best epoch. The last weights are in {run.path / 'checkpoints'}.")
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)  # predictions are float32, not the training's bf16
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()

@@ -3,11 +3,13 @@
 import base64
 import html
 import io
+import logging
 import math
 import sys
 import time
 import warnings
 
+from huggingface_hub.utils.logging import get_logger
 from IPython import get_ipython
 from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
@@ -44,6 +46,16 @@ def note(text: str) -> None:
 def say(text: str) -> None:
     "What nobody may miss: on stderr of a terminal, in the output of a cell"
     print(scrubbed(visible(text)), file=sys.stdout if in_notebook() else sys.stderr, flush=True)
+
+
+def without_secrets(record: logging.LogRecord) -> bool:
+    "A filter for what the Hub's client logs: while it tries again it names the address, with user and password"
+    record.msg, record.args = scrubbed(record.getMessage()), ()
+    return True
+
+
+for handler in get_logger("huggingface_hub").handlers:
+    handler.addFilter(without_secrets)
 
 
 def png(

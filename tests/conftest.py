@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from figures import TITLES, Figures
+from processes import Command
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -32,12 +33,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def ftkit():
-    "Run the command in a process of its own: `ftkit('train', '--json', cwd=...)`"
+    "Run the command in a process of its own: `ftkit('train', '--json', cwd=...)`; from a cold start where the environment is part of the case"
 
     def run(*args, cwd, env=None, timeout=280):
-        full = {**os.environ, "HF_HUB_OFFLINE": "1", **(env or {})}
+        if env is None:
+            return Command(*args, cwd=cwd).result(timeout)
         command = [sys.executable, "-m", "ftkit.cli", *map(str, args)]
-        return subprocess.run(command, cwd=cwd, env=full, capture_output=True, text=True, timeout=timeout)
+        return subprocess.run(command, cwd=cwd, env={**os.environ, "HF_HUB_OFFLINE": "1", **env}, capture_output=True, text=True, timeout=timeout)
 
     return run
 
@@ -71,7 +73,7 @@ def trained(tmp_path_factory, ftkit, tiny):
     folder = tmp_path_factory.mktemp("own")
     write_csv(folder / "mine.csv", small_rows(90))
     keys = ["--model_name_or_path", tiny, "--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars"]
-    done = ftkit("train", *keys, "--num_train_epochs", 2, "--per_device_train_batch_size", 8, "--run", "small", "--json", cwd=folder)
+    done = ftkit("train", *keys, "--num_train_epochs", 2, "--per_device_train_batch_size", 8, "--run", "small", "--json", cwd=folder, env={})
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
 

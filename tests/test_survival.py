@@ -1,31 +1,32 @@
 "Runs that survive: real processes, really killed, and gone on with to the same bits."
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from conftest import small_rows, write_csv
+from processes import Command
 
 KEYS = ["--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--baselines", "majority"]
 KEYS += ["--dropout", 0.1, "--num_train_epochs", 5, "--per_device_train_batch_size", 4, "--logging_steps", 1, "--learning_rate", 1e-3]
 VARIANTS = {
     "grouped": [],
-    "random, accumulation": ["--train_sampling_strategy", "random", "--gradient_accumulation_steps", 2],
+    "random": ["--train_sampling_strategy", "random"],
+    "accumulation": ["--gradient_accumulation_steps", 2],
     "lora": ["--method", "lora"],
-    "early stopping": ["--early_stopping_patience", 3],
+    "early stopping": ["--early_stopping_patience", 2],
     "workers": ["--dataloader_num_workers", 2],
+    "steps between evaluations": ["--eval_strategy", "steps", "--eval_steps", 7],
+    "ten steps a log line": ["--logging_steps", 10],
 }
-FAST = ("grouped",)
+KILLED_AT = {"first epoch": 10, "second epoch": 24, "after a save": 0}
+FAST = {("grouped", "second epoch"), ("lora", "second epoch"), ("early stopping", "after a save")}
 
 
 def start(folder, tiny, name, *more):
     "Training as a process of its own"
-    command = [sys.executable, "-m", "ftkit.cli", "train", *KEYS, "--model_name_or_path", tiny, "--run", name, *more]
-    return subprocess.Popen(list(map(str, command)), cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Command("train", *KEYS, "--model_name_or_path", tiny, "--run", name, *more, cwd=folder)
 
 
 def history(folder, name):
@@ -36,9 +37,10 @@ def history(folder, name):
 
 
 def hit_at(process, folder, name, step, number):
-    "Send a signal when a step has been logged; False where the process was faster"
+    "Send a signal when a step has been logged (0: when the second checkpoint is there); False where the process was faster"
+    reached = (lambda: any(s >= step for s, _ in history(folder, name))) if step else (lambda: len(list((folder / "runs" / name / "checkpoints").glob("step-*"))) > 1)
     for _ in range(60_000):
-        if any(s >= step for s, _ in history(folder, name)):
+        if reached():
             process.send_signal(number)
             return True
         if process.poll() is not None:
@@ -71,21 +73,21 @@ def whole(folder, tiny):
         if variant not in made:
             name = f"whole-{len(made)}"
             process = start(folder, tiny, name, *VARIANTS[variant])
-            assert process.wait(200) == 0, process.stderr.read()
+            assert process.wait(200) == 0, process.stderr
             made[variant] = fingerprint(folder, name)
         return made[variant]
 
     return run
 
 
-@pytest.mark.parametrize("variant", [v if v in FAST else pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS])
-@pytest.mark.parametrize("step", [24, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_killed_run_goes_on_to_the_same_bits(folder, tiny, ftkit, whole, variant, step):
+@pytest.mark.figure(1)
+@pytest.mark.parametrize("variant, moment", [pytest.param(v, m, marks=[] if (v, m) in FAST else pytest.mark.slow) for v in VARIANTS for m in KILLED_AT])
+def test_a_killed_run_goes_on_to_the_same_bits(folder, tiny, ftkit, whole, variant, moment):
     from ftkit.run import Run
 
-    name = f"{variant.replace(', ', '-').replace(' ', '-')}-{step}"
+    name = f"{variant}-{moment}".replace(" ", "-")
     killed = start(folder, tiny, name, *VARIANTS[variant])
-    assert hit_at(killed, folder, name, step, signal.SIGKILL)
+    assert hit_at(killed, folder, name, KILLED_AT[moment], signal.SIGKILL)
     assert killed.wait(60) == -signal.SIGKILL
     assert Run.load(name, folder / "runs").status == "failed"
     resumed = ftkit("train", "--resume", name, "--json", cwd=folder)
@@ -93,7 +95,8 @@ def test_a_killed_run_goes_on_to_the_same_bits(folder, tiny, ftkit, whole, varia
     assert fingerprint(folder, name) == whole(variant)
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
+@pytest.mark.figure(7)
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_a_whole_checkpoint_and_goes_on(folder, tiny, ftkit, whole, number, code):
     from ftkit.checkpoints import newest, step_of
 
@@ -101,7 +104,7 @@ def test_a_stopped_run_leaves_a_whole_checkpoint_and_goes_on(folder, tiny, ftkit
     process = start(folder, tiny, name)
     assert hit_at(process, folder, name, 20, number)
     assert process.wait(30) == code
-    assert "--resume" in process.stderr.read()
+    assert "--resume" in process.stderr
     record = json.loads((folder / "runs" / name / "run.json").read_text())
     assert record["status"] == "stopped" and record["reason"] == {130: "interrupted", 143: "terminated"}[code]
     checkpoint, passed = newest(folder / "runs" / name / "checkpoints")
@@ -110,6 +113,7 @@ def test_a_stopped_run_leaves_a_whole_checkpoint_and_goes_on(folder, tiny, ftkit
     assert fingerprint(folder, name) == whole()
 
 
+@pytest.mark.figure(3)
 def test_a_damaged_checkpoint_is_passed_over_and_said(folder, tiny, ftkit, whole):
     process = start(folder, tiny, "damaged", "--save_total_limit", 5)
     assert hit_at(process, folder, "damaged", 60, signal.SIGKILL)
@@ -123,6 +127,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(folder, tiny, ftkit, whole
     assert fingerprint(folder, "damaged") == whole()
 
 
+@pytest.mark.figure(6)
 def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update(folder, tiny, ftkit):
     done = ftkit("train", *KEYS, "--model_name_or_path", tiny, "--learning_rate", 1e30, "--max_grad_norm", 0, "--run", "nan", cwd=folder)
     record = json.loads((folder / "runs/nan/run.json").read_text())
