@@ -1,6 +1,7 @@
 # make run    the starter experiment, from nothing      make test   everything that must hold, in minutes
 # make lab    the notebooks in JupyterLab               make slow   what needs longer
 # make docs   the site in _site/                        make readme README.md from nbs/index.ipynb
+# make faults kills, torn files, full disks: the whole table, beside plain Transformers (half an hour)
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DONE := .make
 
-.PHONY: run lab test slow docs readme prepare clean
+.PHONY: run lab test slow faults docs readme prepare clean
 .DEFAULT_GOAL := run
 
 run: $(DONE)/run
@@ -26,6 +27,9 @@ test: $(DONE)/dev
 
 slow: $(DONE)/dev
 	$(BIN)/python -m pytest -q -m slow
+
+faults: $(DONE)/dev
+	$(BIN)/python bench/faults.py
 
 docs: $(DONE)/dev
 	rm -rf _site

@@ -7,6 +7,7 @@ because a row that is silently shifted, dropped or retyped teaches the model som
 import csv
 import io
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,17 +35,24 @@ def read_table(
 ) -> Table:
     "The rows of a file as text; `UserError` names file, row, cause and remedy"
     path = Path(path)
-    if not path.exists():
-        beside = sorted(p.name for p in path.parent.glob("*") if p.suffix in KINDS and p.suffix != ".txt") if path.parent.is_dir() else []
+    if not os.path.exists(path):  # false, not an error, where a name is too long
+        beside = sorted(p.name for p in path.parent.glob("*") if p.suffix in KINDS and p.suffix != ".txt") if os.path.isdir(path.parent) else []
         raise UserError(f"{path}: there is no such file." + (f" Beside it: {', '.join(beside[:5])}." if beside else ""))
     if path.is_dir():
         raise UserError(f"{path}: is a folder. Name a file in it: .csv, .tsv, .json, .jsonl or .parquet.")
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise UserError(f"{path}: files ending in '{path.suffix}' are not read. Use .csv, .tsv, .json, .jsonl or .parquet.")
+    if not path.is_file():
+        raise UserError(f"{path}: is a device or a pipe, not a file. Write its rows into a file first.")
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty.")
-    table = {"csv": read_csv, "tsv": read_csv, "json": read_json, "jsonl": read_jsonl, "parquet": read_parquet}[kind](path)
+    try:
+        table = {"csv": read_csv, "tsv": read_csv, "json": read_json, "jsonl": read_jsonl, "parquet": read_parquet}[kind](path)
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror}).") from None
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply. Each row must be one object of texts and numbers.") from None
     if not len(table):
         raise UserError(f"{path}: there are no rows below the column names.")
     return table

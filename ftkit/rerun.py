@@ -101,7 +101,7 @@ def conclusion(
     if final is None and parted["same"]:
         return "identical", f"identical to {name} as far as that came: all {logged} up to step {parted['last_step']} are the same"
     if equal and parted["same"] is not False:
-        return "identical", f"identical to {name}: the final weights are the same, and all {logged}"
+        return "identical", f"identical to {name}: the final weights and all {logged} are the same"
     what = f"the {'losses' if equal or final is None else 'final weights'} differ"
     if not judged:
         return "different", f"different from {name}: {what}; it has no test predictions to compare"
@@ -184,7 +184,10 @@ def compare_losses(
     a: Run,  # one run
     b: Run,  # another
 ) -> dict:
-    "Where the logged losses of two runs part: `same` (None without a loss in both), `first_different_step` and the two values there. A run that did not finish is compared as far as it came"
+    """Where the logged losses of two runs part: `same`, `first_different_step`, `metric`, and the values there as `a` and `b`.
+
+    A run that did not finish is compared as far as it came; `same` is None where there is no loss in both.
+    """
     logged, compared, last = (losses(a), losses(b)), 0, None
     whole = [run.record.get("status") == "finished" and bool(log) for run, log in zip((a, b), logged)]
     for one, two in zip_longest(*logged):
@@ -240,7 +243,7 @@ def lines(
     for group, pairs in changed.items():
         for name, pair in pairs.items():
             one, two = (f"{v['rows']} (sha256 {shown(v['sha256'])})" if group == "data" and name in SPLITS else shown(v) for v in pair)
-            hint = f" (OMP_NUM_THREADS={one} sets the first again)" if name == "threads" else ""
+            hint = f" (OMP_NUM_THREADS={one} repeats the first)" if name == "threads" else ""
             found.append(f"{WORDS.get(name, name)}: {pattern.format(one, two)}{hint}")
     return found
 

@@ -20,6 +20,7 @@ def child(argv: list[str], cwd: str, env: dict[str, str], files: tuple[str, str]
     "In the forked process: the command, with its output in files"
     from ftkit.cli import main
 
+    multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked from a server
     os.chdir(cwd)
     os.environ.update(env)
     for number, file in zip((1, 2), files):
