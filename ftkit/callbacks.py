@@ -43,7 +43,7 @@ class RunLog(TrainerCallback):
 class Checkpoints(TrainerCallback):
     """Saves as often as its share of the time allows, turns what the Trainer has written into whole checkpoints, and keeps the newest and the best.
 
-    The epochs' ends are saved whatever they cost: the best epoch is one of them.
+    The epochs' ends are saved whatever they cost, as the best epoch is one of them; what they cost is taken from the share.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Checkpoints(TrainerCallback):
         "The best checkpoint is where this folder is now, not where it was when it was written. Room for the kept ones, the best and a new one is asked for now"
         self.began, self.before = time.monotonic(), self.run.record["timing"]["train_seconds"] or 0.0
         self.saved = self.asked = self.began
+        self.spent = 0.0
         self.bytes = expected_bytes(model)
         self.cost = self.bytes / WRITE_SPEED
         shutil.rmtree(self.folder / STAGING, ignore_errors=True)
@@ -73,10 +74,10 @@ class Checkpoints(TrainerCallback):
         state.best_model_checkpoint = str(best) if best.is_dir() else None
 
     def on_step_end(self, args, state, control, **kwargs):
-        "Is it worth a checkpoint? Lost work against the time that saving takes"
+        "Is it worth a checkpoint? Its time must be within the share of the time since the last one, and all of them within that of the training"
         self.asked = time.monotonic()
-        follows = args.save_strategy == "epoch" and float(state.epoch).is_integer()  # the epoch's end is saved after its evaluation
-        if args.save_strategy != "no" and not follows and self.share * (self.asked - self.saved) >= self.cost:
+        affordable = self.share * (self.asked - self.saved) >= self.cost and self.share * (self.asked - self.began) >= self.spent + self.cost
+        if affordable and args.save_strategy != "no" and not evaluation_follows(args, state):
             control.should_save = True
         if control.should_save:
             check_room(self.folder, self.bytes, f"the checkpoint of step {state.global_step}")
@@ -97,6 +98,7 @@ class Checkpoints(TrainerCallback):
         prune(self.folder, {*steps[-self.limit :], best})
         self.saved = time.monotonic()
         self.cost, self.bytes = self.saved - self.asked, folder_bytes(checkpoint)
+        self.spent += self.cost
         self.run.update(timing={"train_seconds": self.before + self.saved - self.began, "total_seconds": None}, checkpoint_bytes=self.bytes)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -109,6 +111,11 @@ class Checkpoints(TrainerCallback):
     def on_train_end(self, args, state, control, **kwargs):
         "Nothing half done is left"
         shutil.rmtree(self.folder / STAGING, ignore_errors=True)
+
+
+def evaluation_follows(args, state) -> bool:
+    "Is this step the last before an evaluation at the epoch's end?"
+    return args.eval_strategy == "epoch" and (float(state.epoch).is_integer() or state.global_step >= state.max_steps)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -134,9 +141,10 @@ class StopAtStep(TrainerCallback):
         self.signal = number
 
     def on_step_end(self, args, state, control, **kwargs):
-        "Save here, then stop"
+        "Save here, then stop. Where an evaluation would follow, the checkpoint before stands: a run that is resumed from here would never make it"
         if self.signal is not None:
-            control.should_save = control.should_training_stop = True
+            control.should_training_stop = True
+            control.should_save = not evaluation_follows(args, state)
 
     def on_epoch_end(self, args, state, control, **kwargs):
         "An epoch that was cut short is not evaluated: the resumed run would not have seen that"

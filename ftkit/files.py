@@ -179,6 +179,6 @@ def read_parquet(path: Path) -> Table:
 
     try:
         table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as e:
+        return Table({name: [cell(v) for v in table[name].to_pylist()] for name in table.column_names if not name.startswith("__index_level_")})
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as e:
         raise UserError(f"{path}: cannot be read as Parquet ({str(e).splitlines()[0]}).") from None
-    return Table({name: [cell(v) for v in table[name].to_pylist()] for name in table.column_names if not name.startswith("__index_level_")})

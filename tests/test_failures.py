@@ -5,6 +5,7 @@ import math
 import os
 import resource
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -431,3 +432,27 @@ def test_saving_keeps_to_its_share_of_the_time(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(ftkit.callbacks, "SAVING_SHARE", 1e9)
     fine_tune(settings, ROWS, tmp_path, "all")
     assert {12, 24, 36} <= set(few) and len(few) < len(saves) and saves == list(range(1, 37))
+
+
+def test_a_resume_on_another_machine_says_what_is_not_as_it_was(settings, tmp_path, monkeypatch, capsys):
+    run = interrupted(settings, tmp_path, monkeypatch)
+    threads = run.record["machine"]["threads"]
+    run.update(machine={**run.record["machine"], "threads": 77}, versions={**run.record["versions"], "torch": "2.0"})
+    run.resume(ROWS)
+    said = capsys.readouterr().err
+    assert f"threads was 77, is {threads}: the result may differ" in said and "torch was 2.0, is " in said
+    assert run.record["machine"]["threads"] == 77 and run.record["resumed"][0]["changed"]["threads"] == [77, threads]
+
+
+@pytest.mark.figure(7)
+@pytest.mark.parametrize("step", [12, 13, 36])
+def test_a_stop_at_an_epochs_end_does_not_lose_its_evaluation(settings, tmp_path, monkeypatch, whole, step):
+    with monkeypatch.context() as patch:
+        patch.setattr(ftkit.callbacks, "SAVING_SHARE", 1e9)
+        at_step(patch, step, lambda trainer, work: (os.kill(os.getpid(), signal.SIGINT), work())[1])
+        with pytest.raises(KeyboardInterrupt):
+            fine_tune(settings, ROWS, tmp_path, "x")
+    run = Run.load("x", tmp_path)
+    assert run.status == "stopped" and newest(run.path / "checkpoints")[0].name == f"step-{step if step == 13 else step - 1}"
+    run.resume(ROWS)
+    assert result(run) == whole and [row["step"] for row in run.history if "eval_loss" in row] == [12, 24, 36]
