@@ -100,5 +100,5 @@ def test_fine_tune_reads_like_the_table_of_seven_steps():
     function = next(n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == "fine_tune")
     body = ast.unparse(function)
     assert function.end_lineno - function.body[1].lineno < 30
-    steps = ["load_data", "Objective", "load_tokenizer", "tokenize(", "load_model", "make_trainer", "judge"]
+    steps = ["load_data", "Objective", "load_tokenizer", "tokenize(", "train_in_memory", "save_model", "judge"]
     assert [body.index(s) for s in steps] == sorted(body.index(s) for s in steps)
