@@ -259,6 +259,16 @@ def complain(text: str) -> None:
     print(f"ftkit: {scrubbed(visible(text))}", file=sys.stderr)
 
 
+def add_late_words(parser: Parser, args: argparse.Namespace, rest: list[str]) -> None:
+    "Texts and run names may stand behind a flag too (`ftkit predict RUN --json 'a text'`), where argparse leaves them over"
+    words = {"predict": "texts", "runs": "runs"}.get(args.command)
+    dashes = rest.index("--") if "--" in rest else len(rest)
+    if rest and (words is None or any(word.startswith("-") for word in rest[:dashes])):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if words:
+        getattr(args, words).extend(rest[:dashes] + rest[dashes + 1 :])
+
+
 def run_command(argv: list[str]) -> int:
     "Parse and dispatch"
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
@@ -267,7 +277,8 @@ def run_command(argv: list[str]) -> int:
     if argv[:1] == ["train"]:
         argv, extra = pass_through(argv)
     parser = build_parser()
-    args = parser.parse_args(argv)
+    args, rest = parser.parse_known_args(argv)
+    add_late_words(parser, args, rest)
     if args.command == "train":
         command_train(args, extra)
     elif args.command:

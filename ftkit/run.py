@@ -3,6 +3,7 @@
 `run.json` is the record, `log.jsonl` the curve, `predictions.parquet` the rows. Every view is rebuilt from these files.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -74,10 +75,13 @@ class Run:
 
     def write_settings(self, settings: Settings) -> None:
         "settings.ini: relative paths become absolute, as the folder may move"
-        files = {k: str(Path(v).absolute()) for k, v in settings.section("data").items() if k.endswith("_file") and v}
-        beside = self.path / ".settings.tmp"
-        beside.write_text(settings.replace(**files).to_ini("The settings that made this run."), encoding="utf-8")
+        paths = {k: str(Path(v).absolute()) for k, v in settings.section("data").items() if k.endswith("_file") and v}
+        if Path(settings.model_name_or_path).is_dir():
+            paths["model_name_or_path"] = str(Path(settings.model_name_or_path).absolute())
+        text, beside = settings.replace(**paths).to_ini("The settings that made this run."), self.path / ".settings.tmp"
+        beside.write_text(text, encoding="utf-8")
         beside.replace(self.path / "settings.ini")
+        self.update(settings_sha256=hashlib.sha256(text.encode()).hexdigest())
 
     def start_again(
         self,
@@ -134,7 +138,7 @@ class Run:
         root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
         for path in (root / name, Path(name)):
             if (path / "run.json").is_file():
-                return cls(path)
+                return cls(path.resolve() if path.name in ("", "..") else path)
         known = [r.path.name for r in list_runs(root)]
         raise UserError(f"there is no run '{name}' in {root}.{nearest(str(name), known)} Runs: {', '.join(known[-5:]) or 'none yet'}.")
 
@@ -307,6 +311,16 @@ class Run:
         from ftkit.trainer import fine_tune
 
         return fine_tune(self.settings, dataset, resume=self)
+
+    def rerun(
+        self,
+        dataset=None,  # the rows, where the run was given rows from Python
+        name: str | None = None,  # of the new run; default: date and time
+    ) -> "Run":
+        "Repeat this run from its record, in a new folder beside it. `record['rerun']` of the new run says what came of it"
+        from ftkit.rerun import rerun
+
+        return rerun(self, dataset, name)
 
     def report(self) -> Path:
         "Write report.html, which needs nothing beside it, and give its path"

@@ -275,7 +275,7 @@ def fine_tune(
     "The seven steps in one call: a new run folder with model, record and report"
     s = settings or Settings()
     if dataset is not None:
-        s = s.replace(dataset_name=None)
+        s = s.replace(dataset_name=None, train_file=None, validation_file=None, test_file=None)
     check_name(name, runs_dir)
     training_arguments(s)
     data, report = load_data(dataset, **s.section("data"))

@@ -148,3 +148,10 @@ def test_the_flags_are_the_keys(ftkit, tmp_path):
 
     text = ftkit("train", "--help", cwd=tmp_path).stdout
     assert all(f"--{name}" in text for name in KEYS)
+
+
+def test_words_may_stand_behind_a_flag(trained, ftkit):
+    folder, _ = trained
+    first, second = (ftkit("predict", "small", *words, cwd=folder) for words in (["--json", "a text", "another"], ["a text", "another", "--json"]))
+    assert first.returncode == 0 and first.stdout == second.stdout and len(first.stdout.splitlines()) == 2
+    assert "unrecognized arguments: --jsn" in ftkit("predict", "small", "--jsn", "a text", cwd=folder).stderr
