@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from ftkit.errors import RunFailed
+from ftkit.trust import foreign_shard
 
 MANIFEST = "manifest.json"
 STAGING = ".staging"
@@ -73,7 +74,9 @@ def commit(
     write_json(written / MANIFEST, {"step": step, "best": best, "files": entries})
     flush(written)
     target = folder / f"step-{step}"
-    if target.exists():
+    if target.is_symlink():
+        target.unlink()
+    elif target.exists():
         shutil.rmtree(target)
     os.replace(written, target)
     flush(folder)
@@ -88,8 +91,10 @@ def problem(
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
         step, best = manifest["step"], manifest.get("best")
         entries = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "its manifest is missing or torn"
+    if checkpoint.is_symlink():
+        return "it is a link"
     if step != step_of(checkpoint):
         return f"it is a copy of step-{step}"
     found = {p.relative_to(checkpoint).as_posix() for p in checkpoint.rglob("*") if p.is_symlink() or not p.is_dir()}
@@ -100,10 +105,30 @@ def problem(
             return f"{name} is not as it was written"
     if extra := sorted(found - {*entries, MANIFEST}):
         return f"{extra[0]} was not written by the training"
+    for index in checkpoint.glob("*.index.json"):
+        if shard := foreign_shard(index):
+            return f"{index.name} names {shard!r}, which is no safetensors file beside it"
+    if "trainer_state.json" in entries and not fits(checkpoint / "trainer_state.json", step):
+        return "its trainer_state.json is not the Trainer's"
     if best not in (None, step):
+        if not isinstance(best, int) or best > step:
+            return "its manifest is missing or torn"
         reason = problem(checkpoint.with_name(f"step-{best}"))
         return reason and f"of step-{best}, the best so far, {reason}"
     return None
+
+
+def fits(
+    file: Path,  # trainer_state.json
+    step: int,  # of its checkpoint
+) -> bool:
+    "Does it hold what the Trainer and its callbacks take for granted?"
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+        kinds = {"log_history": list, "stateful_callbacks": dict, "best_global_step": int | None}
+        return state["global_step"] == step and all(isinstance(state[key], kind) for key, kind in kinds.items())
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def step_of(checkpoint: Path) -> int:

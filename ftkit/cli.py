@@ -129,21 +129,21 @@ def command_train(args: argparse.Namespace, extra: dict[str, object]) -> None:
     "ftkit train"
     settings, runs_dir = settings_of(args, extra), runs_dir_of(args)
     given = args.settings or args.preset or extra or any(hasattr(args, name) for name in KEYS)
-    if args.rerun and (given or args.resume):
+    if args.rerun is not None and (given or args.resume is not None):
         raise UserError("--rerun repeats a run with its own settings. Give nothing else with it but --run, or start a new run.")
-    if args.resume and (given or args.run):
+    if args.resume is not None and (given or args.run is not None):
         raise UserError("--resume goes on with a run's own settings. Give nothing else with it, or start a new run.")
     quiet_libraries()
     from ftkit.report import ladder_rows
     from ftkit.run import Run
     from ftkit.trainer import fine_tune
 
-    if args.rerun:
+    if args.rerun is not None:
         from ftkit.rerun import rerun
 
         run = rerun(Run.load(args.rerun, runs_dir), name=args.run, runs_dir=args.runs_dir)
     else:
-        run = Run.load(args.resume, runs_dir).resume() if args.resume else fine_tune(settings, runs_dir=runs_dir, name=args.run)
+        run = Run.load(args.resume, runs_dir).resume() if args.resume is not None else fine_tune(settings, runs_dir=runs_dir, name=args.run)
     if args.json:
         return dump(run.record)
     record = run.record

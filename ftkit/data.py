@@ -10,6 +10,8 @@ __all__ = ['SPLITS', 'TEXT_NAMES', 'LABEL_NAMES', 'as_table', 'read_hub', 'read_
 
 # %% ../nbs/03_data.ipynb #c003
 import hashlib
+import importlib.util
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -45,6 +47,8 @@ def read_hub(
     config: str | None = None,  # its configuration
 ) -> dict[str, Table]:
     "The splits of a data set on the Hub, label numbers replaced by their names"
+    if os.path.exists(name) or importlib.util.find_spec(f"datasets.packaged_modules.{name.partition('.')[0]}"):
+        raise UserError(f"dataset_name = {name}: is not a data set on the Hub. For a file of your own write train_file = its path.")
     try:
         loaded = load_dataset(name, config)
     except Exception as e:  # datasets raises many kinds, each with its cause underneath

@@ -13,6 +13,10 @@ UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (text direction among
 class UserError(ValueError):
     "The input is at fault, not the program. The command prints the message alone and exits with 2."
 
+    def __str__(self):
+        "On one line, whatever names and files hold"
+        return visible(super().__str__())
+
 
 class RunFailed(RuntimeError):
     "A run that cannot go on: no room on the disk, no memory, a best model that is gone. One line; the command exits with 1."

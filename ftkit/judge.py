@@ -87,7 +87,7 @@ def evaluate_run(
         rows = run.predictions.query("split == 'test'")
         texts, names, dropped = list(rows.text), list(rows.label), {}
     else:
-        table, data = read_table(file), run.record["data"]
+        table, data = read_table(file), run.data
         columns = [find_column(table, data[f"{kind}_column"], (), f"{kind}_column_name") for kind in ("text", "label")]
         texts, names, dropped = labelled_rows(table, *columns, "test")
     dataset = as_dataset(texts, names, labels, "evaluated")

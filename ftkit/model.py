@@ -17,6 +17,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPIN
 
 from .errors import UserError
 from .starter import minilm_path
+from .trust import check_model
 
 # %% ../nbs/02_model.ipynb #c010
 def resolve_model(
@@ -31,9 +32,10 @@ def load_config(
     model_revision: str = "main",  # branch, tag or commit on the Hub
 ) -> PreTrainedConfig:
     "The model's configuration: a file of a few kilobytes"
+    check_model(resolve_model(model_name_or_path), model_revision)
     try:
         return AutoConfig.from_pretrained(resolve_model(model_name_or_path), revision=model_revision, trust_remote_code=False)
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         if isinstance(e, UserError):
             raise
         raise UserError(f"model_name_or_path = {model_name_or_path}: no model can be loaded from there ({str(e).splitlines()[0]})") from e

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from .device import attention
 from .errors import UserError
 from .model import load_config, resolve_model
+from .trust import opening
 
 # %% ../nbs/05_model_init.ipynb #c010
 def trainable_share(
@@ -60,15 +61,16 @@ def load_model(
     config.problem_type = "single_label_classification"
     config.pad_token_id = tokenizer.pad_token_id
     set_seed(seed)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        resolve_model(model_name_or_path),
-        config=config,
-        revision=model_revision,
-        dtype=torch.float32,
-        attn_implementation=attention(),
-        use_safetensors=True,
-        trust_remote_code=False,
-    )
+    with opening(f"model_name_or_path = {model_name_or_path}"):
+        model = AutoModelForSequenceClassification.from_pretrained(
+            resolve_model(model_name_or_path),
+            config=config,
+            revision=model_revision,
+            dtype=torch.float32,
+            attn_implementation=attention(),
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
     if dropout is not None:
         set_dropout(model, dropout)
     return choose_weights(model, method, top_k_layers, lora_r, lora_alpha, lora_dropout, seed)

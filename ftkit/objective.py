@@ -24,6 +24,7 @@ from transformers import AutoModel, AutoModelForCausalLM, PreTrainedTokenizerBas
 
 from .model import is_causal, load_config, resolve_model
 from .tokenizer import load_tokenizer
+from .trust import opening
 from .views import note
 
 # %% ../nbs/01_objective.ipynb #c015
@@ -96,7 +97,10 @@ class FrozenModel:
         self.causal = is_causal(load_config(model_name_or_path, model_revision))
         self.tokenizer = load_tokenizer(model_name_or_path, model_revision)
         kind = AutoModelForCausalLM if self.causal else AutoModel
-        self.model = kind.from_pretrained(resolve_model(model_name_or_path), revision=model_revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
+        with opening(f"model_name_or_path = {model_name_or_path}"):
+            self.model = kind.from_pretrained(
+                resolve_model(model_name_or_path), revision=model_revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+            )
         self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.max_seq_length = max_seq_length
         self.known = {}  # text -> features: each text is read once

@@ -20,7 +20,7 @@ def texts_of(run: Run, texts: list[str], file: str | None, column: str | None) -
     if not file:
         return texts
     table = read_table(file)
-    return table.columns[find_column(table, column or run.record["data"]["text_column"], (), "text_column_name")]
+    return table.columns[find_column(table, column or run.data["text_column"], (), "text_column_name")]
 
 
 def neutral(text: object) -> object:
@@ -30,15 +30,17 @@ def neutral(text: object) -> object:
 
 def check_out(out: Path, source: str | None = None) -> None:
     "`UserError` where `--out` cannot be written: said before the work starts. `source` is the file that is read"
-    if out.is_dir():
+    if os.path.isdir(out):
         raise UserError(f"--out {out}: is a folder. Name a file in it that ends in .csv or .jsonl.")
     if out.suffix not in (".csv", ".jsonl"):
         raise UserError(f"--out {out}: write a file that ends in .csv or .jsonl.")
-    if not out.parent.is_dir():
+    if os.path.exists(out) and not os.path.isfile(out):
+        raise UserError(f"--out {out}: is a device or a pipe, not a file. Name a file that ends in .csv or .jsonl.")
+    if not os.path.isdir(out.parent):
         raise UserError(f"--out {out}: there is no folder {out.parent}. Make it first.")
     if not os.access(out.parent, os.W_OK):
         raise UserError(f"--out {out}: the folder {out.parent} cannot be written to. Name another one.")
-    if source and out.exists() and Path(source).exists() and out.samefile(source):
+    if source and os.path.exists(out) and os.path.exists(source) and out.samefile(source):
         raise UserError(f"--out {out}: this is the file that is read, and would be lost. Give another name.")
 
 

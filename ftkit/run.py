@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from ftkit.checkpoints import STAGING, newest, no_room, shareable, size, write_json
 from ftkit.errors import NotFinite, RunFailed, UserError, nearest, scrubbed
 from ftkit.settings import Settings
+from ftkit.trust import check_model, check_run, opening
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 PACKAGES = ("ftkit", "torch", "transformers", "datasets", "tokenizers", "accelerate", "peft", "evaluate", "scikit-learn", "numpy", "scipy")
@@ -103,11 +104,11 @@ class Run:
             self.lock.acquire()
         except Timeout:
             raise UserError(f"{self.path}: another process is working on this run. Wait for it, or stop it first.") from None
-        record = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        record = self.record
         changed = [s for s in ("train", "validation", "test") if "data" in record and report[s]["sha256"] != record["data"][s]["sha256"]]
-        if record["status"] == "finished" or changed:
+        if record["status"] == "finished" or changed or "machine" not in record:
             self.lock.release()
-            why = "it is finished: there is nothing to resume" if not changed else f"its {changed[0]} rows are not those that it was started with"
+            why = "its run.json is not as ftkit writes it" if "machine" not in record else "it is finished: there is nothing to resume" if not changed else f"its {changed[0]} rows are not those that it was started with"
             raise UserError(f"{self.path}: {why}. Start a new run.")
         from ftkit.views import say
 
@@ -137,7 +138,10 @@ class Run:
         "An existing run"
         root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
         for path in (root / name, Path(name)):
-            if (path / "run.json").is_file():
+            if os.path.isfile(path / "run.json"):
+                if path.is_symlink():
+                    raise UserError(f"{path}: is a link to {os.readlink(path)}. Name that folder itself.")
+                check_run(path)
                 return cls(path.resolve() if path.name in ("", "..") else path)
         known = [r.path.name for r in list_runs(root)]
         raise UserError(f"there is no run '{name}' in {root}.{nearest(str(name), known)} Runs: {', '.join(known[-5:]) or 'none yet'}.")
@@ -146,9 +150,9 @@ class Run:
     def record(self) -> dict:
         "run.json as it is now. A run whose process has died is shown as `failed`"
         try:
-            record = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as e:
-            raise UserError(f"{self.path}: its run.json cannot be read ({e}).") from None
+            record = {**EMPTY, "versions": {}, **json.loads((self.path / "run.json").read_text(encoding="utf-8"))}
+        except (OSError, ValueError, TypeError, RecursionError) as e:
+            raise UserError(f"{self.path}: its run.json cannot be read ({str(e).splitlines()[0]}).") from None
         if record.get("status") == "running" and not self.alive():
             record.update(status="failed", reason="the process that trained it has died")
         return {**record, "run": str(self.path)}
@@ -157,6 +161,8 @@ class Run:
         "Does a process hold this run?"
         if self.lock.is_locked:
             return True
+        if not (self.path / ".lock").exists():
+            return False
         try:
             with FileLock(self.path / ".lock", timeout=0):
                 return False
@@ -249,7 +255,15 @@ class Run:
     @property
     def labels(self) -> list[str]:
         "Label names in the order of their ids"
-        return self.record["data"]["labels"]
+        return self.data["labels"]
+
+    @property
+    def data(self) -> dict:
+        "What `load_data` reported of the rows"
+        data = self.record.get("data")
+        if not isinstance(data, dict):
+            raise UserError(f"{self.path}: its run.json says nothing of its rows (status: {self.status}).")
+        return data
 
     @property
     def metrics(self) -> dict:
@@ -280,8 +294,10 @@ class Run:
         folder = self.path / "model"
         if not (folder / "config.json").is_file():
             raise UserError(f"{self.path}: this run has no model yet (status: {self.status}).")
-        model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
-        return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        check_model(str(folder))
+        with opening(str(folder)):
+            model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+            return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
     def predict(
         self,
@@ -355,10 +371,10 @@ def check_name(
     runs_dir: str | Path | None = None,  # where it would be made
 ) -> None:
     "`UserError` where the name is not plain or is taken: said before the work starts"
-    if name is not None and not NAME.fullmatch(name):
-        raise UserError(f"run name {name[:80]!r}: use letters, digits, '_', '-' and '.' alone, up to 64, starting with a letter or digit.")
+    if name is not None and not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise UserError(f"run name {str(name)[:80]!r}: use letters, digits, '_', '-' and '.' alone, up to 64, starting with a letter or digit.")
     root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
-    if name is not None and (root / name).exists():
+    if name is not None and os.path.exists(root / name):
         raise UserError(f"there is already a run '{name}' in {root}. Give another name, or none.")
 
 
@@ -374,14 +390,14 @@ def new_folder(root: Path, name: str | None) -> Path:
                 return root / given
             except FileExistsError:
                 check_name(name, root)
-    except OSError as e:
-        raise UserError(f"{root}: no run can be written there ({e.strerror}). Give another --runs_dir.") from None
+    except (OSError, ValueError) as e:
+        raise UserError(f"{root}: no run can be written there ({getattr(e, 'strerror', e)}). Give another --runs_dir.") from None
     raise UserError(f"{root}: there is no free run name. Give one with --run.")
 
 
 def list_runs(root: Path) -> list[Run]:
     "The runs in a folder, oldest first"
-    found = [Run(file.parent) for file in root.glob("*/run.json")] if root.is_dir() else []
+    found = [Run(file.parent) for file in root.glob("*/run.json")] if os.path.isdir(root) else []
     return sorted(found, key=lambda run: (created(run), run.path.name))
 
 
@@ -389,7 +405,7 @@ def created(run: Run) -> float:
     "When a run began, in seconds since 1970; 0 where its record cannot be read"
     try:
         return datetime.fromisoformat(json.loads((run.path / "run.json").read_text(encoding="utf-8"))["created"]).timestamp()
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0.0
 
 

@@ -377,7 +377,7 @@ def entries(
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such settings file. `ftkit train` alone runs the starter experiment.") from None
-    except (OSError, UnicodeDecodeError) as e:
+    except (OSError, ValueError) as e:
         raise UserError(f"{path}: cannot be read as a UTF-8 settings file ({e.strerror if isinstance(e, OSError) else 'not UTF-8'}).") from None
     parser = configparser.ConfigParser(interpolation=None, comment_prefixes=("#", ";"), default_section="\0")
     parser.optionxform = str

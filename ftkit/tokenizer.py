@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .errors import UserError
 from .model import load_config, resolve_model
+from .trust import opening
 
 # %% ../nbs/04_tokenizer.ipynb #c011
 def load_tokenizer(
@@ -24,7 +25,9 @@ def load_tokenizer(
     "The model's tokenizer with a pad token (the end-of-text token where it has none) and padding on the right"
     load_config(model_name_or_path, model_revision)  # says clearly when there is no such model
     name = resolve_model(model_name_or_path)
-    tokenizer = AutoTokenizer.from_pretrained(name, revision=model_revision, trust_remote_code=False)
+    with opening(f"model_name_or_path = {model_name_or_path}"):
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=model_revision, trust_remote_code=False)
+    tokenizer.chat_template = None  # a program for chats: a classifier has no use for it
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise UserError(f"model_name_or_path = {model_name_or_path}: its tokenizer has neither a pad token nor an end-of-text token.")

@@ -95,7 +95,7 @@ class OrderedTrainer(Trainer):
     trained = weakref.WeakSet()  # models that have been through a training in this process
 
     def __init__(self, *args, sampler: EpochSampler, **kwargs):
-        self.sampler = sampler
+        self.sampler, self.stepped = sampler, False
         super().__init__(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader:
@@ -131,6 +131,7 @@ class OrderedTrainer(Trainer):
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         "Forward and backward of one batch. Its loss is summed where a checkpoint keeps it"
+        self.stepped = True
         loss = super().training_step(model, inputs, num_items_in_batch)
         unlogged(self.state)["loss"] += loss.item()
         return loss
@@ -170,18 +171,21 @@ def make_trainer(
     if settings.early_stopping_patience:
         callbacks.append(Patience(settings.early_stopping_patience))
     callbacks.append(StopAtStep())
-    trainer = OrderedTrainer(
-        model=model,
-        args=args,
-        train_dataset=tokens["train"],
-        eval_dataset=tokens["validation"].select(np.argsort(tokens["validation"]["length"], kind="stable")).remove_columns("length"),
-        processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=compute_metrics,
-        compute_loss_func=classification_loss(weights, args.label_smoothing_factor),
-        callbacks=callbacks,
-        sampler=EpochSampler(tokens["train"]["length"], args.train_batch_size, settings.train_sampling_strategy, settings.seed),
-    )
+    try:
+        trainer = OrderedTrainer(
+            model=model,
+            args=args,
+            train_dataset=tokens["train"],
+            eval_dataset=tokens["validation"].select(np.argsort(tokens["validation"]["length"], kind="stable")).remove_columns("length"),
+            processing_class=tokenizer,
+            data_collator=DataCollatorWithPadding(tokenizer),
+            compute_metrics=compute_metrics,
+            compute_loss_func=classification_loss(weights, args.label_smoothing_factor),
+            callbacks=callbacks,
+            sampler=EpochSampler(tokens["train"]["length"], args.train_batch_size, settings.train_sampling_strategy, settings.seed),
+        )
+    except (ValueError, ImportError) as e:  # fields of TrainingArguments that this machine cannot do
+        raise UserError(f"[trainer]: {str(e).strip().splitlines()[0]}") from e
     trainer.remove_callback(PrinterCallback)  # the log has every line
     return trainer
 
@@ -201,6 +205,10 @@ def train(
         trainer.train(resume_from_checkpoint=checkpoint)
     except pickle.UnpicklingError as e:
         raise UserError(f"{checkpoint}: holds more than numbers, and is not opened: it may run code. Start a new run.") from e
+    except Exception as e:
+        if checkpoint is None or trainer.stepped or isinstance(e, (UserError, RunFailed)) or out_of_memory(e):
+            raise
+        raise UserError(f"{checkpoint}: cannot be gone on from ({type(e).__name__}: {(str(e).splitlines() or [''])[0]}). Delete that folder to go on from an older one.") from e
     best = {"step": trainer.state.best_global_step, "metric": trainer.args.metric_for_best_model, "value": trainer.state.best_metric}
     if trainer.args.load_best_model_at_end and not best["step"]:
         raise RunFailed(f"no evaluation gave a comparable {best['metric']}, so there is no best epoch. The last weights are in {run.path / 'checkpoints'}.")
