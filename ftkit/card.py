@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from ftkit.report import interval
+from ftkit.report import interval, which_look
 from ftkit.run import Run
 from ftkit.views import shortened
 
@@ -24,7 +24,7 @@ A text classifier, fine-tuned from `{base}` with [ftkit]({url}).
 
 {scores}
 
-Each interval holds the true score at a confidence of {confidence:.0%}. This was look {looks} at these test rows.
+Each interval holds the true score at a confidence of {confidence:.0%}. {looks}.
 
 {ladder}
 
@@ -68,7 +68,7 @@ def write_card(
         labels="\n".join(f"- {i}: {plain_text(name)}" for i, name in enumerate(run.labels)),
         scores="\n".join(table),
         confidence=settings.confidence_level,
-        looks=record["looks"],
+        looks=which_look(record["looks"]),
         ladder="\n".join(ladder),
         data="\n".join(data),
         length=settings.max_seq_length,

@@ -151,7 +151,8 @@ def command_train(args: argparse.Namespace, extra: dict[str, object]) -> None:
     for row in ladder_rows(record):
         print(f"{row['rung']:<12} {row['accuracy']:>8.3f}   [{row['from']:.3f}, {row['to']:.3f}] {row['seconds']:>10}")
     print("\n" + "\n".join(v["text"] for v in record["verdicts"]))
-    print(f"\nlook {record['looks']} at these {record['data']['test']['rows']:,} test rows")
+    if record["looks"]:
+        print(f"\nlook {record['looks']} at these {record['data']['test']['rows']:,} test rows")
     print(f"run     {run.path}\nmodel   {run.path / 'model'}\nreport  {run.path / 'report.html'}")
     if args.rerun:
         print(f"\n{record['rerun']['text']}")
@@ -171,7 +172,8 @@ def command_evaluate(args: argparse.Namespace) -> None:
         return dump(result)
     for name in ("accuracy", "f1_macro", "precision_macro", "recall_macro"):
         print(f"{name:<16} {result['metrics'][name]}")
-    print(f"\nlook {result['looks']} at these {result['rows']:,} rows")
+    if result["looks"]:
+        print(f"\nlook {result['looks']} at these {result['rows']:,} rows")
 
 
 def load_run(args: argparse.Namespace):

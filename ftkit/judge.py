@@ -10,13 +10,13 @@ from datasets import DatasetDict
 from filelock import FileLock
 
 from ftkit.data import SPLITS, as_dataset, find_column, labelled_rows, rows_sha256
-from ftkit.errors import UserError
 from ftkit.files import read_table
 from ftkit.metrics import Verdict, compare, score
 from ftkit.objective import Rung
 from ftkit.predict import predict_logits
 from ftkit.run import Run
 from ftkit.settings import Settings
+from ftkit.views import say
 
 
 def judge(
@@ -64,16 +64,19 @@ def count_look(
     run: Run,  # who looks
     sha256: str,  # of the rows
     command: str,  # train or evaluate
-) -> int:
-    "Note a look at a set of test rows in test_looks.jsonl, and how many there have been"
+) -> int | None:
+    "Note a look at a set of test rows in test_looks.jsonl, and how many there have been; None, which is said, where it cannot be noted"
     file = run.path.parent / "test_looks.jsonl"
-    with FileLock(file.with_name(".test_looks.lock"), timeout=60):
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        seen = sum(line.count(sha256) for line in lines)
-        entry = {"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), "run": run.path.name, "command": command, "sha256": sha256}
-        with open(file, "a", encoding="utf-8") as f:
-            f.write(json.dumps(entry) + "\n")
-    return seen + 1
+    entry = {"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), "run": run.path.name, "command": command, "sha256": sha256}
+    try:
+        with FileLock(file.with_name(".test_looks.lock"), timeout=60):
+            seen = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+            with open(file, "a", encoding="utf-8") as f:
+                f.write("\n" * (seen[-1:] not in ("", "\n")) + json.dumps(entry) + "\n")  # the last line may have been cut
+    except OSError as e:
+        say(f"{file}: this look at the test rows could not be counted ({e.strerror or 'it is locked'}). A score that was looked for often means less.")
+        return None
+    return seen.count(sha256) + 1
 
 
 def evaluate_run(
@@ -95,8 +98,5 @@ def evaluate_run(
     sha256 = rows_sha256(dataset)
     result = {"run": str(run.path), "rows": len(texts), "sha256": sha256, "dropped": dropped}
     result["metrics"] = scored(logits.argmax(-1), np.array(dataset["label"]), labels, run.settings)
-    try:
-        result["looks"] = count_look(run, sha256, "evaluate")
-    except OSError as e:
-        raise UserError(f"{run.path.parent}: the look at the test rows cannot be noted ({e.strerror}). Copy the run to a folder that can be written.") from None
+    result["looks"] = count_look(run, sha256, "evaluate")
     return result

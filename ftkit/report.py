@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ftkit.errors import visible
+from ftkit.errors import UserError, visible
 from ftkit.metrics import Interval, plot_confusion, plot_intervals, softmax
 from ftkit.run import Run
 from ftkit.views import cell, curve_figure, img_tag, shortened, table_html
@@ -51,9 +51,14 @@ def lead(record: dict, confidence: float) -> str:
         f'<p class="lead"><b>Test accuracy {cell(str(interval(test["accuracy"])))}</b> on {test["accuracy"]["n"]:,} rows, '
         f"macro F1 {cell(str(interval(test['f1_macro'])))}. Trained in {timing['train_seconds']:.0f} s on {cell(record['machine']['device'])} "
         f'({cell(record["machine"]["precision"])}, {cell(record["machine"]["threads"])} threads).</p>'
-        f'<p class="muted">An interval holds the true score at a confidence of {confidence:.0%}. This was look {cell(record["looks"])} at these test rows'
-        f"{': the more often one looks, the less a good score means' if record['looks'] > 1 else ''}.</p>"
+        f'<p class="muted">An interval holds the true score at a confidence of {confidence:.0%}. {which_look(record["looks"])}'
+        f"{': the more often one looks, the less a good score means' if (record['looks'] or 0) > 1 else ''}.</p>"
     )
+
+
+def which_look(looks: int | None) -> str:
+    "How often these test rows had been looked at, in words"
+    return f"This was look {looks} at these test rows" if looks else "This look at the test rows could not be counted"
 
 
 def ladder_rows(record: dict) -> list[dict]:
@@ -128,6 +133,9 @@ def write_report(
         parts += [curve_section(run)]
     parts += ([data_section(record)] if "data" in record else []) + [settings_section(run, record)]
     file, beside = run.path / "report.html", run.path / ".report.tmp"
-    beside.write_text(PAGE.format(title=cell(f"Run {run.path.name}"), body="\n".join(parts)), encoding="utf-8")
-    beside.replace(file)
+    try:
+        beside.write_text(PAGE.format(title=cell(f"Run {run.path.name}"), body="\n".join(parts)), encoding="utf-8")
+        beside.replace(file)
+    except OSError as e:
+        raise UserError(f"{file}: cannot be written ({e.strerror}). Copy the run to a folder that can be.") from None
     return file

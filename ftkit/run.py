@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import signal
 import threading
@@ -19,6 +20,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from ftkit.checkpoints import STAGING, newest, no_room, shareable, size, write_json
 from ftkit.errors import NotFinite, RunFailed, UserError, nearest, scrubbed
@@ -77,8 +83,8 @@ class Run:
     def write_settings(self, settings: Settings) -> None:
         "settings.ini: relative paths become absolute, as the folder may move"
         paths = {k: str(Path(v).absolute()) for k, v in settings.section("data").items() if k.endswith("_file") and v}
-        if Path(settings.model_name_or_path).is_dir():
-            paths["model_name_or_path"] = str(Path(settings.model_name_or_path).absolute())
+        if (base := settings.model_name_or_path) != "starter" and Path(base).is_dir():
+            paths["model_name_or_path"] = str(Path(base).absolute())
         text, beside = settings.replace(**paths).to_ini("The settings that made this run."), self.path / ".settings.tmp"
         beside.write_text(text, encoding="utf-8")
         beside.replace(self.path / "settings.ini")
@@ -101,9 +107,11 @@ class Run:
     ) -> "Run":
         "Go on with a run that was stopped, failed or killed"
         try:
-            self.lock.acquire()
+            self.lock.acquire(timeout=1)  # who asks for the status holds it for less than a millisecond
         except Timeout:
             raise UserError(f"{self.path}: another process is working on this run. Wait for it, or stop it first.") from None
+        except OSError as e:
+            raise UserError(f"{self.path}: cannot be written ({e.strerror}). Copy the run to a folder that can be, and resume it there.") from None
         record = self.record
         changed = [s for s in ("train", "validation", "test") if "data" in record and report[s]["sha256"] != record["data"][s]["sha256"]]
         if record["status"] == "finished" or changed or "machine" not in record:
@@ -138,11 +146,16 @@ class Run:
         "An existing run"
         root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
         for path in (root / name, Path(name)):
-            if os.path.isfile(path / "run.json"):
-                if path.is_symlink():
-                    raise UserError(f"{path}: is a link to {os.readlink(path)}. Name that folder itself.")
-                check_run(path)
-                return cls(path.resolve() if path.name in ("", "..") else path)
+            try:
+                (path / "run.json").stat()
+            except PermissionError as e:
+                raise UserError(f"{path}: cannot be read ({e.strerror}). Its owner can open it: chmod -R a+rX {shlex.quote(str(path))}") from None
+            except (OSError, ValueError):
+                continue
+            if path.is_symlink():
+                raise UserError(f"{path}: is a link to {os.readlink(path)}. Name that folder itself.")
+            check_run(path)
+            return cls(path.resolve() if path.name in ("", "..") else path)
         known = [r.path.name for r in list_runs(root)]
         raise UserError(f"there is no run '{name}' in {root}.{nearest(str(name), known)} Runs: {', '.join(known[-5:]) or 'none yet'}.")
 
@@ -158,17 +171,21 @@ class Run:
         return {**record, "run": str(self.path)}
 
     def alive(self) -> bool:
-        "Does a process hold this run?"
+        "Does a process hold this run? Asked with a shared lock, which needs no right to write and stands in nobody's way who asks too"
         if self.lock.is_locked:
             return True
         if not (self.path / ".lock").exists():
             return False
         try:
-            with FileLock(self.path / ".lock", timeout=0):
-                return False
-        except Timeout:
+            if fcntl is None:
+                with FileLock(self.path / ".lock", timeout=0):
+                    return False
+            with open(self.path / ".lock", "rb") as f:
+                fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except (Timeout, BlockingIOError):
             return True
-        except OSError:  # a folder that cannot be written to is held by nobody
+        except OSError:  # without a lock file nobody holds it
             return False
 
     def update(self, **keys) -> None:
@@ -233,7 +250,11 @@ class Run:
         "How to go on with a run that was stopped or has failed"
         checkpoint, _ = newest(self.path / "checkpoints")
         whole = f"checkpoint {checkpoint.name} is whole" if checkpoint else "there is no checkpoint yet"
-        return f"{self.path.name} is {status}; {whole}. Go on: ftkit train --resume {self.path}, or in Python Run.load({str(self.path)!r}).resume()"
+        return f"{self.path.name} is {status}; {whole}. Go on: ftkit train --resume {shlex.quote(str(self.path))}, or in Python Run.load({str(self.path)!r}).resume()"
+
+    def way_on(self) -> str:
+        "How a run comes to its end"
+        return "Wait until it has finished." if self.status == "running" else f"Go on with it: ftkit train --resume {shlex.quote(str(self.path))}"
 
     def cut_history(self, step: int) -> None:
         "Forget what was logged after a step: it will be logged again"
@@ -285,6 +306,8 @@ class Run:
         "predictions.parquet as a DataFrame: split, text, label, logits, in the order of the rows"
         import pandas as pd
 
+        if not (self.path / "predictions.parquet").is_file():
+            raise UserError(f"{self.path}: this run has no predictions yet (status: {self.status}). {self.way_on()}")
         return pd.read_parquet(self.path / "predictions.parquet")
 
     def load_model(self):
@@ -293,7 +316,7 @@ class Run:
 
         folder = self.path / "model"
         if not (folder / "config.json").is_file():
-            raise UserError(f"{self.path}: this run has no model yet (status: {self.status}).")
+            raise UserError(f"{self.path}: this run has no model yet (status: {self.status}). {self.way_on()}")
         check_model(str(folder))
         with opening(str(folder)):
             model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
@@ -326,6 +349,9 @@ class Run:
         "Go on from the newest whole checkpoint, to the same weights as if nothing had happened"
         from ftkit.trainer import fine_tune
 
+        for key, file in self.settings.section("data").items():
+            if dataset is None and key.endswith("_file") and file and not Path(file).exists():
+                raise UserError(f"{self.path}: its {key} is no longer there: {file}. Put the file back, or write its new place in {self.path / 'settings.ini'}.")
         return fine_tune(self.settings, dataset, resume=self)
 
     def rerun(
