@@ -114,6 +114,11 @@ def dump(value: object) -> None:
     print(json.dumps(plain(value), ensure_ascii=False, allow_nan=False), flush=True)
 
 
+def show(*lines: str, keep: str = "") -> None:
+    "Lines on stdout; what comes from data or a stranger's run cannot forge another line or move the cursor"
+    print(*(visible(line, keep) for line in lines), sep="\n", flush=True)
+
+
 def quiet_libraries() -> None:
     "The libraries' own bars and notices would drown ours; errors still show"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -147,20 +152,15 @@ def command_train(args: argparse.Namespace, extra: dict[str, object]) -> None:
     if args.json:
         return dump(run.record)
     record = run.record
-    print(f"{'rung':<12} {'accuracy':>8}   interval          seconds")
+    show(f"{'rung':<12} {'accuracy':>8}   interval          seconds")
     for row in ladder_rows(record):
-        print(f"{row['rung']:<12} {row['accuracy']:>8.3f}   [{row['from']:.3f}, {row['to']:.3f}] {row['seconds']:>10}")
-    print("\n" + "\n".join(v["text"] for v in record["verdicts"]))
+        show(f"{row['rung']:<12} {row['accuracy']:>8.3f}   [{row['from']:.3f}, {row['to']:.3f}] {row['seconds']:>10}")
+    show("", *(v["text"] for v in record["verdicts"]))
     if record["looks"]:
-        print(f"\nlook {record['looks']} at these {record['data']['test']['rows']:,} test rows")
-    print(f"run     {run.path}\nmodel   {run.path / 'model'}\nreport  {run.path / 'report.html'}")
+        show("", f"look {record['looks']} at these {record['data']['test']['rows']:,} test rows")
+    show(f"run     {run.path}", f"model   {run.path / 'model'}", f"report  {run.path / 'report.html'}")
     if args.rerun:
-        print(f"\n{record['rerun']['text']}")
-
-
-def say(text: str) -> None:
-    "A line of progress on stderr"
-    print(text, file=sys.stderr, flush=True)
+        show("", record["rerun"]["text"])
 
 
 def command_evaluate(args: argparse.Namespace) -> None:
@@ -171,9 +171,9 @@ def command_evaluate(args: argparse.Namespace) -> None:
     if args.json:
         return dump(result)
     for name in ("accuracy", "f1_macro", "precision_macro", "recall_macro"):
-        print(f"{name:<16} {result['metrics'][name]}")
+        show(f"{name:<16} {result['metrics'][name]}")
     if result["looks"]:
-        print(f"\nlook {result['looks']} at these {result['rows']:,} rows")
+        show("", f"look {result['looks']} at these {result['rows']:,} rows")
 
 
 def load_run(args: argparse.Namespace):
@@ -186,6 +186,7 @@ def load_run(args: argparse.Namespace):
 def command_predict(args: argparse.Namespace) -> None:
     "ftkit predict"
     from ftkit.outputs import check_out, texts_of, write_rows
+    from ftkit.views import say
 
     run = load_run(args)
     if args.out:
@@ -200,7 +201,8 @@ def command_predict(args: argparse.Namespace) -> None:
         if args.json:
             dump(row)
         else:
-            print(f"{row['label']}\t{row['score']:.3f}\t{text!r}" if "label" in row else f"error\t{row['error']}\t{text!r}")
+            answer = (row["label"], f"{row['score']:.3f}") if "label" in row else ("error", row["error"])
+            show("\t".join([*map(visible, answer), repr(text)]), keep="\t")
 
 
 def command_runs(args: argparse.Namespace) -> None:
@@ -211,15 +213,15 @@ def command_runs(args: argparse.Namespace) -> None:
     root = runs_dir_of(args)
     if len(args.runs) == 2:
         result = compare_runs(*(Run.load(name, root) for name in args.runs))
-        return dump(result) if args.json else print("\n".join(comparison_lines(result)))
+        return dump(result) if args.json else show(*comparison_lines(result))
     if args.runs:
         raise UserError("name two runs to compare, or none to list them all.")
     rows = run_rows(list_runs(root))
     if args.json:
         return dump({"runs": rows})
-    print(f"{'run':<28} {'status':<9} {'test accuracy':<24} {'seconds':>8}  model")
+    show(f"{'run':<28} {'status':<9} {'test accuracy':<24} {'seconds':>8}  model")
     for row in rows:
-        print(f"{row['run']:<28} {row['status']:<9} {row['accuracy'] or '-':<24} {row['seconds'] or '-':>8}  {row['model']}")
+        show(f"{row['run']:<28} {row['status']:<9} {row['accuracy'] or '-':<24} {row['seconds'] or '-':>8}  {row['model']}")
 
 
 @contextmanager

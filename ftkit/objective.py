@@ -79,10 +79,11 @@ def batches(
 ):
     "Row numbers and padded tensors, texts of like length together"
     ids = tokenizer(texts, truncation=True, max_length=min(max_seq_length, tokenizer.model_max_length))["input_ids"] if texts else []
+    ids = [row or [tokenizer.pad_token_id] for row in ids]  # a text of which the tokenizer leaves nothing
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        yield rows, tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt")
+        yield rows, tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt", padding_side="right")
 
 # %% ../nbs/01_objective.ipynb #c037
 class FrozenModel:

@@ -54,7 +54,7 @@ def write_rows(out: Path, texts: list, rows: list[dict]) -> None:
                 f.writelines(json.dumps({"text": t, **row}, ensure_ascii=False) + "\n" for t, row in zip(texts, rows))
             else:
                 labels = sorted({label for row in rows for label in row.get("scores", {})})
-                writer = csv.writer(f, lineterminator="\n")
+                writer = csv.writer(f)  # a carriage return in a text is quoted too, which it is not with another lineterminator
                 writer.writerow(["text", "label", "score", *(neutral(f"score_{label}") for label in labels), "error"])
                 for t, row in zip(texts, rows):
                     scores = [row.get("scores", {}).get(label, "") for label in labels]

@@ -83,7 +83,7 @@ class Run:
     def write_settings(self, settings: Settings) -> None:
         "settings.ini: relative paths become absolute, as the folder may move"
         paths = {k: str(Path(v).absolute()) for k, v in settings.section("data").items() if k.endswith("_file") and v}
-        if (base := settings.model_name_or_path) != "starter" and Path(base).is_dir():
+        if (base := settings.model_name_or_path) != "starter" and os.path.isdir(base):
             paths["model_name_or_path"] = str(Path(base).absolute())
         text, beside = settings.replace(**paths).to_ini("The settings that made this run."), self.path / ".settings.tmp"
         beside.write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ import math
 import re
 import types
 import typing
+import unicodedata
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -128,8 +129,9 @@ class Settings:
     def __post_init__(self):
         for f in KEYS.values():
             object.__setattr__(self, f.name, typed(f, getattr(self, f.name)))
-        for name in self.training_arguments:
+        for name, value in self.training_arguments.items():
             check_known(name, "trainer")
+            check_seen(value, name)
 
     def replace(
         self,
@@ -245,6 +247,7 @@ def typed(
     rules = f.metadata
     if value is None:
         return value
+    check_seen(value, where)
     if "choices" in rules:
         for item in value if isinstance(value, list) else [value]:
             if item not in rules["choices"]:
@@ -254,6 +257,17 @@ def typed(
         if problem:
             raise UserError(f"{where} = {shown(value)}: {problem}.")
     return value
+
+
+def check_seen(
+    value: object,  # of a key
+    where: str,  # for the message
+) -> None:
+    "`UserError` where a text holds what nobody sees: a line break would be another line of settings.ini, an escape sequence would be obeyed by a terminal"
+    texts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    for text in texts:
+        if isinstance(text, str) and any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
+            raise UserError(f"{where} = {shown(text)}: holds a line break or a control character. Write it without.")
 
 
 def out_of_range(value: float, rules) -> str | None:

@@ -22,17 +22,17 @@ def load_tokenizer(
     model_name_or_path: str,  # a name on the Hub, a folder, or "starter"
     model_revision: str = "main",  # branch, tag or commit on the Hub
 ) -> PreTrainedTokenizerBase:
-    "The model's tokenizer with a pad token (the end-of-text token where it has none) and padding on the right"
+    "The model's tokenizer with a pad token (the end-of-text token where it has none), padding and cutting on the right. A text cannot spell its special tokens"
     load_config(model_name_or_path, model_revision)  # says clearly when there is no such model
     name = resolve_model(model_name_or_path)
     with opening(f"model_name_or_path = {model_name_or_path}"):
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=model_revision, trust_remote_code=False)
+        sides = {"padding_side": "right", "truncation_side": "right"}
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=model_revision, trust_remote_code=False, split_special_tokens=True, **sides)
     tokenizer.chat_template = None  # a program for chats: a classifier has no use for it
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise UserError(f"model_name_or_path = {model_name_or_path}: its tokenizer has neither a pad token nor an end-of-text token.")
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "right"
     return tokenizer
 
 # %% ../nbs/04_tokenizer.ipynb #c020

@@ -40,7 +40,7 @@ def check_model(
 ) -> None:
     "`UserError` where loading a model would read a file outside of its folder or open anything but safetensors"
     folder = Path(name)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         check_links(folder, [*folder.iterdir(), *folder.glob(f"{TEMPLATES}/*")])
         if (folder / "adapter_config.json").exists():
             raise UserError(f"{name}: holds an adapter. Merge it into its base model (peft: merge_and_unload), save that, and name its folder.")
@@ -71,7 +71,7 @@ def check_tokenizer_config(
     from huggingface_hub import hf_hub_download
 
     try:
-        file = Path(name, "tokenizer_config.json") if Path(name).is_dir() else Path(hf_hub_download(name, "tokenizer_config.json", revision=revision))
+        file = Path(name, "tokenizer_config.json") if os.path.isdir(name) else Path(hf_hub_download(name, "tokenizer_config.json", revision=revision))
     except (OSError, ValueError):  # the model has none, or is not there: loading it says so
         return
     folder = Path(os.path.realpath(name))

@@ -215,7 +215,8 @@ def rewritten(folder, kills):
     yield run.path
     for n in range(kills):
         process = beside(rewrite, run.path)
-        time.sleep(0.2 + 0.01 * n)
+        while len(run.record.get("resumed", [])) <= n or len(run.history) < 20 + n:
+            time.sleep(0.001)
         process.kill()
         process.join(10)
 
