@@ -85,7 +85,7 @@ def pass_through(argv: list[str]) -> tuple[list[str], dict[str, object]]:
             continue
         if not equals:
             value = argv.pop(0) if argv and not argv[0].startswith("--") else "true"
-        check_known(name, "trainer", word)
+        check_known(name, "trainer", f"--{name}")
         extra[name] = plain_value(value)
     return ours, extra
 

@@ -15,7 +15,7 @@ import unicodedata
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from ftkit.errors import UserError, nearest
+from ftkit.errors import USER_PASSWORD, UserError, nearest
 
 SECTIONS = {
     "objective": "Step 1. What the model has to learn, and what it has to beat.",
@@ -131,7 +131,7 @@ class Settings:
             object.__setattr__(self, f.name, typed(f, getattr(self, f.name)))
         for name, value in self.training_arguments.items():
             check_known(name, "trainer")
-            check_seen(value, name)
+            check_text(value, name)
 
     def replace(
         self,
@@ -247,7 +247,7 @@ def typed(
     rules = f.metadata
     if value is None:
         return value
-    check_seen(value, where)
+    check_text(value, where)
     if "choices" in rules:
         for item in value if isinstance(value, list) else [value]:
             if item not in rules["choices"]:
@@ -259,15 +259,17 @@ def typed(
     return value
 
 
-def check_seen(
+def check_text(
     value: object,  # of a key
     where: str,  # for the message
 ) -> None:
-    "`UserError` where a text holds what nobody sees: a line break would be another line of settings.ini, an escape sequence would be obeyed by a terminal"
+    "`UserError` where a text holds what nobody sees (a line break would be another line of settings.ini, an escape sequence is obeyed by a terminal), or a password"
     texts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
     for text in texts:
         if isinstance(text, str) and any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
             raise UserError(f"{where} = {shown(text)}: holds a line break or a control character. Write it without.")
+        if isinstance(text, str) and USER_PASSWORD.search(text):
+            raise UserError(f"{where}: holds a user or password in a URL, which would be kept with the run. Download the file, and name that.")
 
 
 def out_of_range(value: float, rules) -> str | None:
