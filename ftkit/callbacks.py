@@ -150,6 +150,7 @@ class StopAtStep(TrainerCallback):
         "An epoch that was cut short is not evaluated: the resumed run would not have seen that"
         if self.signal is not None:
             control.should_evaluate = control.should_save = control.should_log = False
+            control.should_training_stop = True  # the signal may have come after the step's end
 
     def on_prediction_step(self, args, state, control, **kwargs):
         "An evaluation is not waited for: the checkpoint before it is whole"

@@ -71,7 +71,8 @@ def commit(
         shareable(file)
         flush(file)
     entries = {p.relative_to(written).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in files}
-    write_json(written / MANIFEST, {"step": step, "best": best, "files": entries})
+    content = {"step": step, "best": best, "files": entries}
+    write_json(written / MANIFEST, {**content, "sha256": sha256_json(content)})
     flush(written)
     target = folder / f"step-{step}"
     if target.is_symlink():
@@ -89,10 +90,12 @@ def problem(
     "What is wrong with a checkpoint, or None when every file is as it was written"
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        step, best = manifest["step"], manifest.get("best")
+        step, best, seal = manifest["step"], manifest["best"], manifest.pop("sha256")
         entries = {name: entry["sha256"] for name, entry in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "its manifest is missing or torn"
+    if sha256_json(manifest) != seal:
+        return f"{MANIFEST} is not as it was written"
     if checkpoint.is_symlink():
         return "it is a link"
     if step != step_of(checkpoint):
@@ -194,7 +197,11 @@ def prune(
     folder: Path,  # the run's checkpoints folder
     keep: set[int],  # steps to keep
 ) -> None:
-    "Delete the other checkpoints, after the new one is whole"
+    "Delete the other checkpoints, after the new one is whole; what a kept one names as the best so far is kept too"
+    for step in list(keep):
+        manifest = folder / f"step-{step}" / MANIFEST
+        if manifest.is_file():
+            keep.add(json.loads(manifest.read_text(encoding="utf-8"))["best"])
     for checkpoint in folder.glob("step-*"):
         if step_of(checkpoint) >= 0 and step_of(checkpoint) not in keep:
             shutil.rmtree(checkpoint, ignore_errors=True)

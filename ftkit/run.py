@@ -162,13 +162,19 @@ class Run:
     @property
     def record(self) -> dict:
         "run.json as it is now. A run whose process has died is shown as `failed`"
+        record = self.read()
+        if record["status"] == "running" and not self.alive() and self.read() == record:  # it has not finished just now
+            record.update(status="failed", reason="the process that trained it has died")
+        elif record["status"] == "running":
+            record = self.read()
+        return {**record, "run": str(self.path)}
+
+    def read(self) -> dict:
+        "run.json as it is written"
         try:
-            record = {**EMPTY, "versions": {}, **json.loads((self.path / "run.json").read_text(encoding="utf-8"))}
+            return {**EMPTY, "versions": {}, **json.loads((self.path / "run.json").read_text(encoding="utf-8"))}
         except (OSError, ValueError, TypeError, RecursionError) as e:
             raise UserError(f"{self.path}: its run.json cannot be read ({str(e).splitlines()[0]}).") from None
-        if record.get("status") == "running" and not self.alive():
-            record.update(status="failed", reason="the process that trained it has died")
-        return {**record, "run": str(self.path)}
 
     def alive(self) -> bool:
         "Does a process hold this run? Asked with a shared lock, which needs no right to write and stands in nobody's way who asks too"
@@ -220,6 +226,11 @@ class Run:
         from ftkit.views import say
 
         shutil.rmtree(self.path / "checkpoints" / STAGING, ignore_errors=True)
+        for unfinished in self.path.glob(".*.tmp"):
+            shutil.rmtree(unfinished, ignore_errors=True) if unfinished.is_dir() else unfinished.unlink(missing_ok=True)
+        if kind is not None and issubclass(kind, UserError) and not self.history and not self.record.get("resumed"):  # nothing was trained: no folder is left
+            self.lock.release()
+            return shutil.rmtree(self.path, ignore_errors=True)
         full = kind is not None and no_room(error) and self.full(error)
         if kind is None:
             status, reason = "finished", None

@@ -125,7 +125,10 @@ class OrderedTrainer(Trainer):
         set_seed(self.args.seed)
         try:
             return super().train(*args, **kwargs)
-        finally:  # also after Ctrl-C: the model is left as one that predicts
+        finally:  # also after Ctrl-C or a fault: the signals are given back, and the model is left as one that predicts
+            for callback in self.callback_handler.callbacks:
+                if isinstance(callback, StopAtStep):
+                    callback.restore()
             self.is_in_train = False
             self.model.eval()
 
@@ -230,6 +233,8 @@ def resume_point(
         say(line)
     run.cut_history(step_of(checkpoint) if checkpoint else 0)
     if checkpoint is None:
+        if run.record.get("resumed"):
+            say("there is no whole checkpoint: starting from the beginning")
         return None
     say(f"going on from {checkpoint.name}")
     for callback in trainer.callback_handler.callbacks:
