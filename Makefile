@@ -20,10 +20,10 @@ run: $(DONE)/run
 lab: $(DONE)/lab
 	$(BIN)/jupyter lab nbs/index.ipynb
 
-# Notebooks two at a time with one thread each: two processes that share two cores slow each other down tenfold otherwise.
+# Two at a time with one thread each: two processes that share two cores slow each other down tenfold otherwise.
 test: $(DONE)/dev
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
-	$(BIN)/python -m pytest -q -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 slow: $(DONE)/dev
 	$(BIN)/python -m pytest -q -m slow

@@ -41,7 +41,7 @@ def table(ours: dict, plain: dict) -> str:
 def main() -> int:
     "Run, write, print"
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "figure"], cwd=HERE.parent, env={**os.environ, "FTKIT_FIGURES": str(HERE / "faults.json")})
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "figure"], cwd=HERE.parent, env={**os.environ, "OMP_NUM_THREADS": "1", "FTKIT_FIGURES": str(HERE / "faults.json")})
     seconds = time.monotonic() - start
     subprocess.run([sys.executable, HERE / "plain_faults.py"], check=True)
     ours, plain = (json.loads((HERE / name).read_text(encoding="utf-8")) for name in ("faults.json", "plain_faults.json"))

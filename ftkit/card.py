@@ -36,7 +36,7 @@ Each interval holds the true score at a confidence of {confidence:.0%}. {looks}.
 
 - It knows the labels above and no others: every text gets one of them.
 - It was scored on rows like its training rows. On other sources, languages or times it may do worse.
-- Texts longer than {length} tokens are cut.
+- It was trained and scored with texts cut to {length} tokens: `pipeline(..., truncation=True, max_length={length})` does the same.
 - A score is a probability only as far as the model is calibrated.
 """
 

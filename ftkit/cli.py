@@ -185,6 +185,8 @@ def load_run(args: argparse.Namespace):
 
 def command_predict(args: argparse.Namespace) -> None:
     "ftkit predict"
+    from tqdm import tqdm
+
     from ftkit.outputs import check_out, texts_of, write_rows
     from ftkit.views import say
 
@@ -193,7 +195,8 @@ def command_predict(args: argparse.Namespace) -> None:
         check_out(Path(args.out), args.file)
     texts = texts_of(run, args.texts, args.file, args.text_column_name)
     quiet_libraries()
-    rows = run.predict(texts)
+    with tqdm(total=len(texts), desc="predict", unit="row", file=sys.stderr, disable=None, leave=False) as bar:
+        rows = run.predict(texts, bar.update)
     if args.out:
         write_rows(Path(args.out), texts, rows)
         return say(f"{len(rows):,} rows in {args.out}")
@@ -254,7 +257,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:  # a fault of the program: shown whole, but for secrets
-        print(scrubbed(traceback.format_exc()), file=sys.stderr)
+        print(scrubbed(visible(traceback.format_exc(), keep="\n")), file=sys.stderr)
         return 1
 
 

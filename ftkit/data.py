@@ -226,6 +226,8 @@ def labelled_rows(
         for number, value in enumerate(values, table.first_row):
             if value is not None and not isinstance(value, str):
                 raise UserError(f"the {split} rows, row {number}, column '{name}': expected a text, found {type(value).__name__}.")
+            if value is not None and any("\ud800" <= c <= "\udfff" for c in value):
+                raise UserError(f"the {split} rows, row {number}, column '{name}': holds half of a character (a lone surrogate). Remove it, or the row.")
     kept, dropped = clean(texts, labels, keep_duplicates=split != "train")
     if not kept:
         raise UserError(f"the {split} rows: none has both a text ('{text_column}') and a label ('{label_column}'). Check the column names.")

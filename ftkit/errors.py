@@ -10,15 +10,22 @@ USER_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]+:/{1,2})[^/?#\s'\"]*@", re.IGNO
 UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (text direction among them), half characters, line and paragraph separators
 
 
-class UserError(ValueError):
-    "The input is at fault, not the program. The command prints the message alone and exits with 2."
+class OneLine:
+    "An error whose message is all there is to say: on one line whatever names and files hold, without secrets, in a notebook without a traceback"
 
     def __str__(self):
-        "On one line, whatever names and files hold"
-        return visible(super().__str__())
+        return scrubbed(visible(super().__str__()))
+
+    def _render_traceback_(self):
+        "What IPython shows"
+        return [f"{type(self).__name__}: {self}"]
 
 
-class RunFailed(RuntimeError):
+class UserError(OneLine, ValueError):
+    "The input is at fault, not the program. The command prints the message alone and exits with 2."
+
+
+class RunFailed(OneLine, RuntimeError):
     "A run that cannot go on: no room on the disk, no memory, a best model that is gone. One line; the command exits with 1."
 
 

@@ -71,24 +71,23 @@ class Run:
         run = cls(new_folder(root, name))
         try:
             run.lock.acquire()
-            run.write_settings(settings)
-            created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            run.update(**EMPTY, run=str(run.path), created=created, versions=versions(), machine=describe())
+            created, sha256 = datetime.now(timezone.utc).isoformat(timespec="seconds"), run.write_settings(settings)
+            run.update(**EMPTY, run=str(run.path), created=created, versions=versions(), machine=describe(), settings_sha256=sha256)
         except OSError as e:
             run.lock.release()
             shutil.rmtree(run.path, ignore_errors=True)
             raise UserError(f"{root}: no run can be written there ({e.strerror}). Give another --runs_dir.") from None
         return run
 
-    def write_settings(self, settings: Settings) -> None:
-        "settings.ini: relative paths become absolute, as the folder may move"
+    def write_settings(self, settings: Settings) -> str:
+        "settings.ini, and its sha256: relative paths become absolute, as the folder may move"
         paths = {k: str(Path(v).absolute()) for k, v in settings.section("data").items() if k.endswith("_file") and v}
         if (base := settings.model_name_or_path) != "starter" and os.path.isdir(base):
             paths["model_name_or_path"] = str(Path(base).absolute())
         text, beside = settings.replace(**paths).to_ini("The settings that made this run."), self.path / ".settings.tmp"
         beside.write_text(text, encoding="utf-8")
         beside.replace(self.path / "settings.ini")
-        self.update(settings_sha256=hashlib.sha256(text.encode()).hexdigest())
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def start_again(
         self,
@@ -98,8 +97,7 @@ class Run:
         "Forget what was trained so far, checkpoints and curve, and go on with other settings from the first weights"
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
         self.cut_history(-1)
-        self.write_settings(settings)
-        self.update(started_again=[*self.record.get("started_again", []), reason])
+        self.update(settings_sha256=self.write_settings(settings), started_again=[*self.record.get("started_again", []), reason])
 
     def reopen(
         self,
@@ -112,30 +110,44 @@ class Run:
             raise UserError(f"{self.path}: another process is working on this run. Wait for it, or stop it first.") from None
         except OSError as e:
             raise UserError(f"{self.path}: cannot be written ({e.strerror}). Copy the run to a folder that can be, and resume it there.") from None
-        record = self.record
-        changed = [s for s in ("train", "validation", "test") if "data" in record and report[s]["sha256"] != record["data"][s]["sha256"]]
-        if record["status"] == "finished" or changed or "machine" not in record:
+        try:
+            record = self.record
+            self.check_resumable(record, report)
+            changed, now = self.drift(record), datetime.now(timezone.utc).isoformat(timespec="seconds")
+            self.update(status="running", reason=None, resumed=[*record.get("resumed", []), {"time": now, "changed": changed}])
+        except BaseException:
             self.lock.release()
-            why = "its run.json is not as ftkit writes it" if "machine" not in record else "it is finished: there is nothing to resume" if not changed else f"its {changed[0]} rows are not those that it was started with"
-            raise UserError(f"{self.path}: {why}. Start a new run.")
-        from ftkit.views import say
-
-        changed = self.drift(record)
-        for what, (before, now) in changed.items():
-            say(f"{self.path.name}: {what} was {before}, is {now}: the result may differ from that of an uninterrupted run")
-        time_now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self.update(status="running", reason=None, resumed=[*record.get("resumed", []), {"time": time_now, "changed": changed}])
+            raise
         return self
+
+    def check_resumable(
+        self,
+        record: dict,  # run.json
+        report: dict,  # of `load_data`, now
+    ) -> None:
+        "`UserError` where there is nothing to go on with"
+        changed = [s for s in ("train", "validation", "test") if "data" in record and report[s]["sha256"] != record["data"][s]["sha256"]]
+        why = f"its {changed[0]} rows are not those that it was started with" if changed else None
+        if "machine" not in record:
+            why = "its run.json is not as ftkit writes it"
+        elif record["status"] == "finished":
+            why = "it is finished: there is nothing to resume"
+        if why:
+            raise UserError(f"{self.path}: {why}. Start a new run.")
 
     def drift(
         self,
         record: dict,  # run.json
     ) -> dict[str, tuple]:
-        "What of machine and versions is not as it was when the run began: name -> (then, now)"
+        "What of machine and versions is not as it was when the run began, which is said: name -> (then, now)"
         from ftkit.device import describe
+        from ftkit.views import say
 
-        then, now = {**record.get("machine", {}), **record["versions"]}, {**describe(), **versions()}
-        return {key: (then[key], now.get(key)) for key in then if then[key] != now.get(key)}
+        then, now = {**record["machine"], **record["versions"]}, {**describe(), **versions()}
+        changed = {key: (then[key], now.get(key)) for key in then if then[key] != now.get(key)}
+        for what, (before, after) in changed.items():
+            say(f"{self.path.name}: {what} was {before}, is {after}: the result may differ from that of an uninterrupted run")
+        return changed
 
     @classmethod
     def load(
@@ -246,7 +258,7 @@ class Run:
             say(f"{self.path}: the record could not be written ({e.strerror})")
         finally:
             self.lock.release()
-        if status != "finished" and not issubclass(kind, NotFinite):
+        if status != "finished" and not issubclass(kind, NotFinite | UserError):
             say(self.advice(status))
         if full:
             raise RunFailed(full) from error
@@ -336,13 +348,14 @@ class Run:
     def predict(
         self,
         texts: list[str],  # what to classify
+        progress=None,  # called with a number of rows as they are done
     ) -> list[dict]:
         "One answer for each text, in order: `label`, `score`, `scores`, or `error`"
         from ftkit.predict import predict_rows
 
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts. Write run.predict([text]).")
-        return predict_rows(*self.load_model(), list(texts), max_seq_length=self.settings.max_seq_length)
+        return predict_rows(*self.load_model(), list(texts), progress, max_seq_length=self.settings.max_seq_length)
 
     def evaluate(
         self,

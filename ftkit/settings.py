@@ -7,6 +7,7 @@ passed through in `training_arguments`.
 
 import configparser
 import dataclasses
+import json
 import math
 import re
 import types
@@ -131,7 +132,8 @@ class Settings:
             object.__setattr__(self, f.name, typed(f, getattr(self, f.name)))
         for name, value in self.training_arguments.items():
             check_known(name, "trainer")
-            check_text(value, name)
+            if isinstance(value, str):
+                check_text(value, name)
 
     def replace(
         self,
@@ -190,7 +192,7 @@ class Settings:
             lines += ["", f"[{section}]", f"# {text}"]
             for name, value in self.section(section).items():
                 lines += [f"# {KEYS[name].metadata['help']}", f"{name} = {written(value)}".rstrip()]
-        lines += [f"{name} = {written(value)}" for name, value in self.training_arguments.items()]
+        lines += [f"{name} = {json.dumps(value) if isinstance(value, dict | list) else written(value)}" for name, value in self.training_arguments.items()]
         return "\n".join(lines) + "\n"
 
 
@@ -264,6 +266,8 @@ def check_text(
     where: str,  # for the message
 ) -> None:
     "`UserError` where a text holds what nobody sees (a line break would be another line of settings.ini, an escape sequence is obeyed by a terminal), or a password"
+    if isinstance(value, dict) and pairs(written(value)) != value:
+        raise UserError(f"{where} = {shown(value)}: a ':' or ';' in it would be read as the next entry. Write it without.")
     texts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
     for text in texts:
         if isinstance(text, str) and any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):

@@ -155,6 +155,10 @@ def read_all(path, out):
         assert record.keys() >= EMPTY.keys() | {"run", "created", "versions", "machine"} and record["status"] in ("running", "stopped", "finished"), record
         return record
 
+    def whole_settings():
+        settings = run.settings
+        assert settings.text_column_name == "review" and settings.training_arguments["logging_steps"] == 1, settings
+
     def whole_lines():
         lines = (path / "log.jsonl").read_text(encoding="utf-8").split("\n")
         assert all("step" in json.loads(line) for line in lines[:-1]), lines
@@ -168,7 +172,7 @@ def read_all(path, out):
             known, again = again, len(whole_record().get("resumed", []))
             assert again > known, f"from {before} back to {now} without a resume"
 
-    kinds = {"run.json": whole_record, "settings.ini": lambda: run.settings, "log.jsonl": whole_lines, "history": forwards}
+    kinds = {"run.json": whole_record, "settings.ini": whole_settings, "log.jsonl": whole_lines, "history": forwards}
     while not (path.parent / "enough").exists():
         for kind in [*["run.json"] * 20, *counts]:
             if kind in ("log.jsonl", "history") and not (path / "log.jsonl").exists():
@@ -184,7 +188,7 @@ def read_all(path, out):
 def trained_on(folder, base, kills):
     "A run that is saved at every step, killed, resumed, stopped and resumed; first its folder, as soon as there is something to read"
     path = folder / f"runs-{kills}/run"
-    process = start(folder, base, "run", "--eval_strategy", "steps", "--eval_steps", 1, "--num_train_epochs", kills, "--runs_dir", path.parent)
+    process = start(folder, base, "run", "--eval_strategy", "steps", "--eval_steps", 1, "--num_train_epochs", max(3, 0.8 * kills), "--runs_dir", path.parent)
     while not (path / "run.json").exists():
         time.sleep(0.001)
     yield path
@@ -202,15 +206,17 @@ def rewrite(path):
     run.lock.acquire()
     run.update(resumed=[*run.record.get("resumed", []), {}])
     run.cut_history(0)
+    settings = run.settings
     for step in range(1_000_000):
         run.log(step=step, loss=0.5, text="x" * (step % 3000))
         run.update(looks=step)
-        run.write_settings(run.settings.replace(seed=step))
+        for seed in range(5):
+            run.write_settings(settings.replace(seed=seed))
 
 
 def rewritten(folder, kills):
     "A run whose records are written all the time, by processes that are killed; first its folder"
-    run = Run.create(Settings(), folder / f"runs-rewritten-{kills}", "run")
+    run = Run.create(Settings(text_column_name="review").replace(logging_steps=1), folder / f"runs-rewritten-{kills}", "run")
     run.lock.release()
     yield run.path
     for n in range(kills):

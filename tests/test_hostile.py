@@ -27,7 +27,7 @@ from conftest import ROOT, small_rows, write_csv
 from processes import Command
 from safetensors.torch import load_file, save_file
 
-from ftkit.checkpoints import newest
+from ftkit.checkpoints import newest, sha256_json
 from ftkit.cli import main
 from ftkit.data import load_data
 from ftkit.errors import RunFailed, UserError
@@ -342,7 +342,13 @@ def sign(run) -> None:
     "A manifest that fits what is there now"
     here = checkpoint(run)
     entries = {p.name: {"bytes": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in here.iterdir() if p.name != "manifest.json"}
-    set_keys(here / "manifest.json", best=None, files=entries)
+    seal(here / "manifest.json", best=None, files=entries)
+
+
+def seal(manifest: Path, **keys) -> None:
+    "A manifest changed by somebody who knows how it is made"
+    content = {k: v for k, v in (json.loads(manifest.read_text()) | keys).items() if k != "sha256"}
+    manifest.write_text(json.dumps({**content, "sha256": sha256_json(content)}))
 
 
 def resume(run):
@@ -406,7 +412,7 @@ def test_a_manifest_names_nothing_outside(stopped, outside, make):
     manifest = json.loads((checkpoint(stopped) / "manifest.json").read_text())
     changed = make(outside)
     files_of = {**manifest["files"], **changed["files"]} if isinstance(changed.get("files"), dict) else changed.get("files", manifest["files"])
-    (checkpoint(stopped) / "manifest.json").write_text(json.dumps({**manifest, **changed, "files": files_of}))
+    seal(checkpoint(stopped) / "manifest.json", **{**changed, "files": files_of})
     found, passed = newest(stopped / "checkpoints")
     assert found is None and len(passed) == 1
 
@@ -415,7 +421,7 @@ def test_a_manifest_names_nothing_outside(stopped, outside, make):
 def test_manifests_that_name_each_other_do_not_go_round(finished):
     a, b = sorted((finished / "checkpoints").glob("step-*"))[:2]
     for one, other in ((a, b), (b, a)):
-        set_keys(one / "manifest.json", best=int(other.name[5:]))
+        seal(one / "manifest.json", best=int(other.name[5:]))
     assert len(newest(finished / "checkpoints")[1]) >= 1
 
 

@@ -259,7 +259,7 @@ def test_the_command_shows_no_control_characters(finished, tmp_path, monkeypatch
     shutil.copytree(failed_run(tmp_path, payload, payload).path, tmp_path / name)
     pd.DataFrame({f"a{payload}": [payload] * 4, f"b{payload}": ["x", "y"] * 2}).to_csv(tmp_path / "a.csv", index=False)
     monkeypatch.setattr(cli, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(Run, "predict", lambda self, texts: [{"label": payload, "score": 1.0}, {"error": payload}])
+    monkeypatch.setattr(Run, "predict", lambda self, texts, progress: [{"label": payload, "score": 1.0}, {"error": payload}])
     here = ["--runs_dir", str(tmp_path)]
     assert main(["predict", str(finished.path), payload, payload]) == 0
     assert main(["runs", *here]) == 0 and main(["runs", name, finished.path.name, *here]) in (0, 2)

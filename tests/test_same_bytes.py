@@ -36,7 +36,7 @@ STRAY = "import random\nimport numpy as np\nimport torch\n(random.random(), np.r
 BESIDE = {  # what must not matter, as settings
     "evaluation off": ({"eval_strategy": "no", "save_strategy": "epoch"}, []),
     "evaluation after every third step": ({"eval_strategy": "steps", "eval_steps": 3}, slow),
-    "a log line for every step": ({"logging_steps": 1}, slow),
+    "a log line for every epoch": ({"logging_strategy": "epoch"}, slow),
     "a log line for every seventh step": ({"logging_steps": 7}, slow),
     "the Trainer's own bar": ({"disable_tqdm": False}, slow),
     "workers": ({"dataloader_num_workers": 2}, slow),

@@ -108,3 +108,16 @@ def test_training_arguments_are_checked_when_they_are_built():
         training_arguments(Settings().replace(adam_beta=0.9))
     with pytest.raises(UserError, match=r"\[trainer\]: .*cosinus"):
         training_arguments(Settings().replace(lr_scheduler_type="cosinus"))
+
+
+def test_a_dictionary_of_the_trainer_comes_back_as_what_it_was(tmp_path):
+    from ftkit.trainer import training_arguments
+
+    settings = Settings().replace(lr_scheduler_type="cosine_with_restarts", lr_scheduler_kwargs={"num_cycles": 2})
+    (tmp_path / "a.ini").write_text(settings.to_ini())
+    assert training_arguments(Settings.read(tmp_path / "a.ini")).lr_scheduler_kwargs == training_arguments(settings).lr_scheduler_kwargs == {"num_cycles": 2}
+
+
+def test_label_words_that_would_be_read_as_others_are_refused():
+    with pytest.raises(UserError, match="label_words"):
+        Settings().replace(label_words={"a": "x; b: y"})
