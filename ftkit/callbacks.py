@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState
 
-from ftkit.checkpoints import STAGING, check_room, commit, expected_bytes, folder_bytes, problem, prune, step_of
+from ftkit.checkpoints import STAGING, check_room, commit, expected_bytes, folder_bytes, newest, problem, prune, step_of
 from ftkit.errors import NotFinite, RunFailed
 from ftkit.views import LiveChart, in_notebook
 
@@ -92,10 +92,10 @@ class Checkpoints(TrainerCallback):
             raise NotFinite(f"step {state.global_step}: the weights of {bad} are not finite; they are not kept. {last_whole(self.folder)}.")
         best = state.best_global_step
         needed = best if best == state.global_step or (self.folder / f"step-{best}").is_dir() else None
-        checkpoint = commit(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.folder, state.global_step, needed)
+        checkpoint = commit(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.folder, state.global_step, needed, self.run.read().get("id"))
         self.find_best(state)
-        steps = sorted(step_of(p) for p in self.folder.glob("step-*"))
-        prune(self.folder, {*steps[-self.limit :], best})
+        steps = sorted(step_of(p) for p in self.folder.glob("step-*") if p.is_dir() and 0 <= step_of(p) <= state.global_step)
+        prune(self.folder, {*steps[-self.limit :], best or 0})
         self.saved = time.monotonic()
         self.cost, self.bytes = self.saved - self.asked, folder_bytes(checkpoint)
         self.spent += self.cost
@@ -206,8 +206,8 @@ class Finite(TrainerCallback):
 
 def last_whole(folder: Path) -> str:
     "What is left when a run fails"
-    last = max((step_of(p) for p in folder.glob("step-*")), default=None)
-    return f"The last whole checkpoint is step-{last}" if last is not None else "There is no checkpoint yet"
+    checkpoint, _ = newest(folder)
+    return f"The last whole checkpoint is {checkpoint.name}" if checkpoint else "There is no checkpoint yet"
 
 
 def unlogged(state) -> dict:

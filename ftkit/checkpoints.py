@@ -62,6 +62,7 @@ def commit(
     folder: Path,  # the run's checkpoints folder
     step: int,  # the step it belongs to
     best: int | None = None,  # the step of the best checkpoint so far, which this one needs at the end of the training
+    run: str | None = None,  # the run's own number
 ) -> Path:
     "Turn a written folder into the checkpoint `step-N`"
     for name in UNKEPT:
@@ -71,14 +72,11 @@ def commit(
         shareable(file)
         flush(file)
     entries = {p.relative_to(written).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in files}
-    content = {"step": step, "best": best, "files": entries}
+    content = {"run": run, "step": step, "best": best, "files": entries}
     write_json(written / MANIFEST, {**content, "sha256": sha256_json(content)})
     flush(written)
     target = folder / f"step-{step}"
-    if target.is_symlink():
-        target.unlink()
-    elif target.exists():
-        shutil.rmtree(target)
+    discard(target)
     os.replace(written, target)
     flush(folder)
     return target
@@ -140,13 +138,32 @@ def step_of(checkpoint: Path) -> int:
     return int(number) if checkpoint.name.startswith("step-") and number.isdecimal() else -1
 
 
+def discard(path: Path) -> None:
+    "Delete a file, a link or a folder, or nothing"
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_manifest(checkpoint: Path) -> dict:
+    "The manifest of a checkpoint, empty where it cannot be read"
+    try:
+        return dict(json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
+
+
 def newest(
     folder: Path,  # the run's checkpoints folder
+    run: str | None = None,  # the run's own number: others' checkpoints are passed over; default: any
 ) -> tuple[Path | None, list[str]]:
     "The newest checkpoint that verifies, and why newer ones were passed over"
     passed = []
     for checkpoint in sorted((p for p in folder.glob("step-*") if p.is_dir() and step_of(p) >= 0), key=step_of, reverse=True):
         reason = problem(checkpoint)
+        if reason is None and run and read_manifest(checkpoint).get("run") != run:
+            reason = "it is of another run"
         if reason is None:
             return checkpoint, passed
         passed.append(f"{checkpoint.name} was passed over: {reason}")
@@ -197,11 +214,9 @@ def prune(
     folder: Path,  # the run's checkpoints folder
     keep: set[int],  # steps to keep
 ) -> None:
-    "Delete the other checkpoints, after the new one is whole; what a kept one names as the best so far is kept too"
-    for step in list(keep):
-        manifest = folder / f"step-{step}" / MANIFEST
-        if manifest.is_file():
-            keep.add(json.loads(manifest.read_text(encoding="utf-8"))["best"])
+    "Delete the other checkpoints, after the new one is whole; what a kept one names as the best so far is kept too. Later ones, which were passed over, are let be"
+    last = max(keep)
+    keep = keep | {read_manifest(folder / f"step-{step}").get("best") for step in keep}
     for checkpoint in folder.glob("step-*"):
-        if step_of(checkpoint) >= 0 and step_of(checkpoint) not in keep:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+        if 0 <= step_of(checkpoint) < last and step_of(checkpoint) not in keep:
+            discard(checkpoint)

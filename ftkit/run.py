@@ -13,6 +13,7 @@ import shutil
 import signal
 import threading
 import time
+import uuid
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timezone
@@ -26,7 +27,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-from ftkit.checkpoints import STAGING, newest, no_room, shareable, size, write_json
+from ftkit.checkpoints import STAGING, discard, newest, no_room, shareable, size, write_json
 from ftkit.errors import NotFinite, RunFailed, UserError, nearest, scrubbed
 from ftkit.settings import Settings
 from ftkit.trust import check_model, check_run, opening
@@ -72,7 +73,7 @@ class Run:
         try:
             run.lock.acquire()
             created, sha256 = datetime.now(timezone.utc).isoformat(timespec="seconds"), run.write_settings(settings)
-            run.update(**EMPTY, run=str(run.path), created=created, versions=versions(), machine=describe(), settings_sha256=sha256)
+            run.update(**EMPTY, id=uuid.uuid4().hex, run=str(run.path), created=created, versions=versions(), machine=describe(), settings_sha256=sha256)
         except OSError as e:
             run.lock.release()
             shutil.rmtree(run.path, ignore_errors=True)
@@ -96,7 +97,7 @@ class Run:
     ) -> None:
         "Forget what was trained so far, checkpoints and curve, and go on with other settings from the first weights"
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
-        self.cut_history(-1)
+        self.write_history([])
         self.update(settings_sha256=self.write_settings(settings), started_again=[*self.record.get("started_again", []), reason])
 
     def reopen(
@@ -111,6 +112,7 @@ class Run:
         except OSError as e:
             raise UserError(f"{self.path}: cannot be written ({e.strerror}). Copy the run to a folder that can be, and resume it there.") from None
         try:
+            self.discard_unfinished()
             record = self.record
             self.check_resumable(record, report)
             changed, now = self.drift(record), datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -221,7 +223,7 @@ class Run:
     def history(self) -> list[dict]:
         "The lines of log.jsonl; a last line that is cut is left out"
         file = self.path / "log.jsonl"
-        lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else []
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.exists() else []
         found = []
         for line in filter(None, lines):
             try:
@@ -238,8 +240,7 @@ class Run:
         from ftkit.views import say
 
         shutil.rmtree(self.path / "checkpoints" / STAGING, ignore_errors=True)
-        for unfinished in self.path.glob(".*.tmp"):
-            shutil.rmtree(unfinished, ignore_errors=True) if unfinished.is_dir() else unfinished.unlink(missing_ok=True)
+        self.discard_unfinished()
         if kind is not None and issubclass(kind, UserError) and not self.history and not self.record.get("resumed"):  # nothing was trained: no folder is left
             self.lock.release()
             return shutil.rmtree(self.path, ignore_errors=True)
@@ -263,6 +264,11 @@ class Run:
         if full:
             raise RunFailed(full) from error
 
+    def discard_unfinished(self) -> None:
+        "What a process that was stopped or killed was just writing"
+        for unfinished in self.path.glob(".*.tmp"):
+            discard(unfinished)
+
     def full(self, error: BaseException) -> str:
         "A disk that is full, in bytes"
         needed = json.loads((self.path / "run.json").read_text(encoding="utf-8")).get("checkpoint_bytes")
@@ -271,7 +277,7 @@ class Run:
 
     def advice(self, status: str) -> str:
         "How to go on with a run that was stopped or has failed"
-        checkpoint, _ = newest(self.path / "checkpoints")
+        checkpoint, _ = newest(self.path / "checkpoints", self.read().get("id"))
         whole = f"checkpoint {checkpoint.name} is whole" if checkpoint else "there is no checkpoint yet"
         return f"{self.path.name} is {status}; {whole}. Go on: ftkit train --resume {shlex.quote(str(self.path))}, or in Python Run.load({str(self.path)!r}).resume()"
 
@@ -279,11 +285,10 @@ class Run:
         "How a run comes to its end"
         return "Wait until it has finished." if self.status == "running" else f"Go on with it: ftkit train --resume {shlex.quote(str(self.path))}"
 
-    def cut_history(self, step: int) -> None:
-        "Forget what was logged after a step: it will be logged again"
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in self.history if row["step"] <= step]
+    def write_history(self, rows: list[dict]) -> None:
+        "log.jsonl anew, in one step"
         beside = self.path / ".log.tmp"
-        beside.write_text("".join(lines), encoding="utf-8")
+        beside.write_text("".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         beside.replace(self.path / "log.jsonl")
 
     @property

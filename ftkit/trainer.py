@@ -22,11 +22,11 @@ import torch
 from datasets import DatasetDict
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
-from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainerState, TrainingArguments, set_seed
 
 from .callbacks import Checkpoints, Finite, Patience, RunLog, StopAtStep, progress_callback, unlogged
 from .card import write_card
-from .checkpoints import newest, sha256_json, step_of
+from .checkpoints import newest, sha256_json
 from .data import load_data
 from .device import device_name, out_of_memory, precision
 from .errors import RunFailed, UserError, nearest
@@ -227,15 +227,17 @@ def resume_point(
     trainer: OrderedTrainer,  # before its training
     run: Run,  # new, or to be gone on with
 ) -> str | None:
-    "The newest whole checkpoint, None for a new run. What is passed over is said; what was logged after it is forgotten, as it will be logged again"
-    checkpoint, passed = newest(run.path / "checkpoints")
+    "The newest whole checkpoint, None for a new run. What is passed over is said; the log becomes what the checkpoint knows of it, as the rest will be logged again"
+    checkpoint, passed = newest(run.path / "checkpoints", run.record.get("id"))
     for line in passed:
         say(line)
-    run.cut_history(step_of(checkpoint) if checkpoint else 0)
+    log = TrainerState.load_from_json(str(checkpoint / "trainer_state.json")).log_history if checkpoint else []
+    run.write_history([{"step": row["step"], **row} for row in log])
     if checkpoint is None:
         if run.record.get("resumed"):
             say("there is no whole checkpoint: starting from the beginning")
         return None
+    trainer.args.eval_on_start = False  # that was done at the start
     say(f"going on from {checkpoint.name}")
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, Patience) and (step := callback.over(checkpoint)):

@@ -205,7 +205,7 @@ def rewrite(path):
     run = Run(path)
     run.lock.acquire()
     run.update(resumed=[*run.record.get("resumed", []), {}])
-    run.cut_history(0)
+    run.write_history([])
     settings = run.settings
     for step in range(1_000_000):
         run.log(step=step, loss=0.5, text="x" * (step % 3000))

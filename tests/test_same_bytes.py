@@ -105,7 +105,7 @@ def test_what_is_no_part_of_training_does_not_change_the_weights(settings, refer
 def test_how_often_a_checkpoint_is_written_does_not_change_the_weights(settings, reference, tmp_path, monkeypatch, share):
     monkeypatch.setattr(trainer, "Checkpoints", partial(Checkpoints, share=share))
     steps = []
-    monkeypatch.setattr(callbacks, "commit", lambda written, folder, step, best: (steps.append(step), commit(written, folder, step, best))[1])
+    monkeypatch.setattr(callbacks, "commit", lambda written, folder, step, *more: (steps.append(step), commit(written, folder, step, *more))[1])
     assert result(fine_tune(settings, runs_dir=tmp_path)) == reference
     assert steps == ([*range(1, 19)] if share else [9, 18])
 
