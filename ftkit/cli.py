@@ -249,8 +249,8 @@ def main(argv: list[str] | None = None) -> int:
     except (UserError, RunFailed) as e:
         complain(str(e))
         return 2 if isinstance(e, UserError) else 1
-    except KeyboardInterrupt as e:
-        terminated = signal.SIGTERM in e.args
+    except (KeyboardInterrupt, Terminated) as e:
+        terminated = isinstance(e, Terminated) or signal.SIGTERM in e.args
         complain("terminated" if terminated else "interrupted")
         return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:

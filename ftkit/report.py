@@ -42,7 +42,7 @@ def section(title: str, *parts: str) -> str:
 
 def lead(record: dict, confidence: float) -> str:
     "The result in two sentences"
-    if record["status"] != "finished":
+    if record["status"] != "finished" and not (record["status"] == "running" and record["metrics"]):  # scored, and about to finish
         return f'<p class="lead failed">This run is {cell(record["status"])}: {cell(record["reason"] or "it has not come to its end")}.</p>'
     if not record["metrics"]:
         return '<p class="lead">This run has trained, but was not scored.</p>'

@@ -78,6 +78,11 @@ class Run:
             run.lock.release()
             shutil.rmtree(run.path, ignore_errors=True)
             raise UserError(f"{root}: no run can be written there ({e.strerror}). Give another --runs_dir.") from None
+        except BaseException:  # Ctrl-C: nothing half made is left
+            with unsignalled():
+                run.lock.release()
+                shutil.rmtree(run.path, ignore_errors=True)
+            raise
         return run
 
     def write_settings(self, settings: Settings) -> str:
@@ -236,7 +241,17 @@ class Run:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        "However it ends, the record says how, and the person how to go on"
+        "However it ends, also by a signal at this very moment, the record says how"
+        try:
+            with unsignalled():
+                self.end(kind, error)
+        except (KeyboardInterrupt, SystemExit) as late:
+            with unsignalled():
+                self.end(type(late), late)
+            raise
+
+    def end(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
+        "The record of the end, and how to go on"
         from ftkit.views import say
 
         shutil.rmtree(self.path / "checkpoints" / STAGING, ignore_errors=True)
@@ -253,8 +268,7 @@ class Run:
             status, reason = "failed", scrubbed(f"{kind.__name__}: {full or error}".splitlines()[0])
         try:
             timing = {**json.loads((self.path / "run.json").read_text(encoding="utf-8"))["timing"], "total_seconds": time.monotonic() - self.started}
-            with unsignalled():
-                self.update(status=status, reason=reason, timing=timing)
+            self.update(status=status, reason=reason, timing=timing)
         except OSError as e:  # not even the record: a dead process is then shown as failed
             say(f"{self.path}: the record could not be written ({e.strerror})")
         finally:

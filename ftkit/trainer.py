@@ -231,13 +231,15 @@ def resume_point(
     checkpoint, passed = newest(run.path / "checkpoints", run.record.get("id"))
     for line in passed:
         say(line)
-    log = TrainerState.load_from_json(str(checkpoint / "trainer_state.json")).log_history if checkpoint else []
-    run.write_history([{"step": row["step"], **row} for row in log])
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json")) if checkpoint else TrainerState()
+    run.write_history([{"step": row["step"], **row} for row in state.log_history])
     if checkpoint is None:
         if run.record.get("resumed"):
             say("there is no whole checkpoint: starting from the beginning")
         return None
     trainer.args.eval_on_start = False  # that was done at the start
+    if state.global_step >= state.max_steps:  # it was killed after its last step, perhaps within an epoch
+        trainer.args.max_steps, trainer.args.num_train_epochs = -1, int(state.epoch)
     say(f"going on from {checkpoint.name}")
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, Patience) and (step := callback.over(checkpoint)):
@@ -305,7 +307,7 @@ def fine_tune(
         rungs = ladder(data, data["test"], objective, s.baselines, s.model_name_or_path, s.model_revision, s.max_seq_length)
         judge(run, data, logits, rungs)
         write_card(run)
-    run.report()
+        run.report()
     return run
 
 # %% ../nbs/07_trainer.ipynb #c108

@@ -406,8 +406,8 @@ def test_every_end_has_its_exit_code_and_its_status(folder, start, ftkit, whole,
     assert record["status"] == Run(folder / "runs/x").status == status and (record["reason"] or "").startswith(reason or "") and unfinished(folder) == []
     lines = process.stderr.strip().splitlines()
     assert lines[-1].startswith(last) and ("Traceback (most recent call last):" in lines) == (reason == "RuntimeError: boom")
+    assert any("Go on: ftkit train --resume runs/x" in line for line in lines) == (code == 1)
     if status == "failed":
-        assert any("Go on: ftkit train --resume runs/x" in line for line in lines)
         check_goes_on(ftkit, folder, whole())
 
 
