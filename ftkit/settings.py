@@ -266,14 +266,14 @@ def check_text(
     where: str,  # for the message
 ) -> None:
     "`UserError` where a text holds what nobody sees (a line break would be another line of settings.ini, an escape sequence is obeyed by a terminal), or a password"
-    if isinstance(value, dict) and pairs(written(value)) != value:
-        raise UserError(f"{where} = {shown(value)}: a ':' or ';' in it would be read as the next entry. Write it without.")
     texts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
     for text in texts:
         if isinstance(text, str) and any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
             raise UserError(f"{where} = {shown(text)}: holds a line break or a control character. Write it without.")
         if isinstance(text, str) and USER_PASSWORD.search(text):
             raise UserError(f"{where}: holds a user or password in a URL, which would be kept with the run. Download the file, and name that.")
+    if isinstance(value, dict) and any(sign in text for text in texts for sign in ":;"):
+        raise UserError(f"{where} = {shown(value)}: a ':' or ';' in it would be read as the next entry. Write it without.")
 
 
 def out_of_range(value: float, rules) -> str | None:
