@@ -207,7 +207,7 @@ def no_room(error: BaseException) -> bool:
     "Was something not written because the disk, the quota or the largest size of a file was reached?"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         return True
-    return any(words in str(error) for words in ("No space left", "File too large", "Disk quota exceeded", "inline_container", "PytorchStreamWriter"))
+    return any(words in str(error) for words in ("No space left", "File too large", "Disk quota exceeded", "inline_container", "PytorchStreamWriter", "iostream error"))
 
 
 def prune(

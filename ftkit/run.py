@@ -72,6 +72,7 @@ class Run:
         run = cls(new_folder(root, name))
         try:
             run.lock.acquire()
+            run.reserve()
             created, sha256 = datetime.now(timezone.utc).isoformat(timespec="seconds"), run.write_settings(settings)
             run.update(**EMPTY, id=uuid.uuid4().hex, run=str(run.path), created=created, versions=versions(), machine=describe(), settings_sha256=sha256)
         except OSError as e:
@@ -118,6 +119,7 @@ class Run:
             raise UserError(f"{self.path}: cannot be written ({e.strerror}). Copy the run to a folder that can be, and resume it there.") from None
         try:
             self.discard_unfinished()
+            self.reserve()
             record = self.record
             self.check_resumable(record, report)
             changed, now = self.drift(record), datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -255,6 +257,7 @@ class Run:
         from ftkit.views import say
 
         shutil.rmtree(self.path / "checkpoints" / STAGING, ignore_errors=True)
+        (self.path / ".reserve").unlink(missing_ok=True)
         self.discard_unfinished()
         if kind is not None and issubclass(kind, UserError) and not self.history and not self.record.get("resumed"):  # nothing was trained: no folder is left
             self.lock.release()
@@ -277,6 +280,10 @@ class Run:
             say(self.advice(status))
         if full:
             raise RunFailed(full) from error
+
+    def reserve(self) -> None:
+        "Room for the record of the end, given back then: on a full disk the run can still say that it failed"
+        (self.path / ".reserve").write_bytes(bytes(100_000))
 
     def discard_unfinished(self) -> None:
         "What a process that was stopped or killed was just writing"
