@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DONE := .make
+# What the lessons leave in the folder for temporary files goes when they have run.
+TIDY := folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export TMPDIR="$$folder" &&
 
 .PHONY: run lab test slow faults docs readme prepare clean
 .DEFAULT_GOAL := run
@@ -22,14 +24,14 @@ lab: $(DONE)/lab
 
 # Two at a time with one thread each: two processes that share two cores slow each other down tenfold otherwise.
 test: $(DONE)/dev
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
+	$(TIDY) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 slow: $(DONE)/dev
 	$(BIN)/python -m pytest -q -m slow
 
 faults: $(DONE)/dev
-	$(BIN)/python bench/faults.py
+	$(TIDY) $(BIN)/python bench/faults.py
 
 docs: $(DONE)/dev
 	rm -rf _site
@@ -44,7 +46,7 @@ readme: $(DONE)/dev
 prepare: $(DONE)/dev
 	$(BIN)/python docs/headers.py
 	$(BIN)/nbdev-export
-	HF_HUB_OFFLINE=1 $(BIN)/nbdev-test --n-workers 1 --save
+	$(TIDY) HF_HUB_OFFLINE=1 $(BIN)/nbdev-test --n-workers 1 --save
 	$(BIN)/nbdev-clean
 	$(BIN)/python docs/readme.py
 

@@ -58,13 +58,13 @@ class Checkpoints(TrainerCallback):
         "The best checkpoint is where this folder is now, not where it was when it was written. Room for the kept ones, the best and a new one is asked for now"
         self.began, self.before = time.monotonic(), self.run.record["timing"]["train_seconds"] or 0.0
         self.saved = self.asked = self.began
-        self.spent = 0.0
+        self.first, self.spent = state.global_step, 0.0
         self.bytes = expected_bytes(model)
         self.cost = self.bytes / WRITE_SPEED
         shutil.rmtree(self.folder / STAGING, ignore_errors=True)
         self.folder.mkdir(exist_ok=True)
         there = len(list(self.folder.glob("step-*")))
-        check_room(self.folder, max(1, self.limit + 2 - there) * self.bytes, f"training with its {self.limit + 1} checkpoints")
+        check_room(self.folder, max(1, self.limit + 2 - there) * self.bytes, f"training, with room for {self.limit + 2} checkpoints,")
         self.run.update(checkpoint_bytes=self.bytes)
         self.find_best(state)
 
@@ -74,9 +74,11 @@ class Checkpoints(TrainerCallback):
         state.best_model_checkpoint = str(best) if best.is_dir() else None
 
     def on_step_end(self, args, state, control, **kwargs):
-        "Is it worth a checkpoint? Its time must be within the share of the time since the last one, and all of them within that of the training"
+        "Is it worth a checkpoint? Its time must be within the share of the time since the last one, and with the saves to come within that of the whole training"
         self.asked = time.monotonic()
-        affordable = self.share * (self.asked - self.saved) >= self.cost and self.share * (self.asked - self.began) >= self.spent + self.cost
+        whole = (self.asked - self.began) * (state.max_steps - self.first) / (state.global_step - self.first)  # seconds, at the pace so far
+        to_come = self.cost * (1 + saves_left(args, state))
+        affordable = self.share * (self.asked - self.saved) >= self.cost and self.share * whole >= self.spent + to_come
         if affordable and args.save_strategy != "no" and not evaluation_follows(args, state):
             control.should_save = True
         if control.should_save:
@@ -111,6 +113,13 @@ class Checkpoints(TrainerCallback):
     def on_train_end(self, args, state, control, **kwargs):
         "Nothing half done is left"
         shutil.rmtree(self.folder / STAGING, ignore_errors=True)
+
+
+def saves_left(args, state) -> int:
+    "How many saves are due until the training ends, whatever they cost"
+    if args.save_strategy == "epoch":
+        return state.num_train_epochs - int(state.epoch)
+    return (state.max_steps - state.global_step) // state.save_steps if args.save_strategy == "steps" else 0
 
 
 def evaluation_follows(args, state) -> bool:

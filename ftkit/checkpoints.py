@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ftkit.errors import RunFailed
@@ -70,8 +71,11 @@ def commit(
     files = sorted(p for p in written.rglob("*") if p.is_file())
     for file in files:
         shareable(file)
-        flush(file)
-    entries = {p.relative_to(written).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in files}
+    with ThreadPoolExecutor() as pool:  # they are read while the disk takes them
+        on_disk = pool.map(flush, files)
+        fingerprints = list(pool.map(sha256_file, files))
+        list(on_disk)  # an error of the disk is raised here
+    entries = {p.relative_to(written).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256} for p, sha256 in zip(files, fingerprints)}
     content = {"run": run, "step": step, "best": best, "files": entries}
     write_json(written / MANIFEST, {**content, "sha256": sha256_json(content)})
     flush(written)
@@ -99,10 +103,13 @@ def problem(
     if step != step_of(checkpoint):
         return f"it is a copy of step-{step}"
     found = {p.relative_to(checkpoint).as_posix() for p in checkpoint.rglob("*") if p.is_symlink() or not p.is_dir()}
-    for name, sha256 in entries.items():
+    for name in entries:
         if name not in found or (checkpoint / name).is_symlink():
             return f"{name} is missing"
-        if sha256_file(checkpoint / name) != sha256:
+    with ThreadPoolExecutor() as pool:
+        fingerprints = list(pool.map(sha256_file, (checkpoint / name for name in entries)))
+    for (name, sha256), now in zip(entries.items(), fingerprints):
+        if now != sha256:
             return f"{name} is not as it was written"
     if extra := sorted(found - {*entries, MANIFEST}):
         return f"{extra[0]} was not written by the training"

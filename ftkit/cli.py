@@ -262,8 +262,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def complain(text: str) -> None:
-    "One line on stderr"
-    print(f"ftkit: {scrubbed(visible(text))}", file=sys.stderr)
+    "One line on stderr; the errors see to it that it is one, and holds no secret"
+    print(f"ftkit: {text}", file=sys.stderr)
 
 
 def add_late_words(parser: Parser, args: argparse.Namespace, rest: list[str]) -> None:

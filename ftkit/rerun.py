@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from ftkit.data import SPLITS, load_data
-from ftkit.errors import UserError
 from ftkit.judge import verdict
 from ftkit.metrics import Verdict
 from ftkit.run import Run, check_name, versions
@@ -57,13 +56,8 @@ def rows_again(
     dataset=None,  # the rows, where the run was given rows from Python
 ) -> dict:
     "The report of the run's rows as they are now; `UserError` where they cannot be read again"
-    data = run.settings.section("data")
-    if dataset is None and not data["train_file"] and not data["dataset_name"]:
-        raise UserError(f"{run.path}: this run was given its rows from Python. Give them again: Run.load({str(run.path)!r}).rerun(dataset).")
-    for key in (f"{split}_file" for split in SPLITS):
-        if dataset is None and data[key] and not Path(data[key]).exists():
-            raise UserError(f"{run.path}: its {key} is no longer there: {data[key]}. Put the file back, or train a new run on other rows.")
-    return load_data(dataset, **data)[1]
+    run.check_source(dataset)
+    return load_data(dataset, **run.settings.section("data"))[1]
 
 
 def outcome(

@@ -119,9 +119,9 @@ class Run:
             raise UserError(f"{self.path}: cannot be written ({e.strerror}). Copy the run to a folder that can be, and resume it there.") from None
         try:
             self.discard_unfinished()
-            self.reserve()
             record = self.record
             self.check_resumable(record, report)
+            self.reserve()
             changed, now = self.drift(record), datetime.now(timezone.utc).isoformat(timespec="seconds")
             self.update(status="running", reason=None, resumed=[*record.get("resumed", []), {"time": now, "changed": changed}])
         except BaseException:
@@ -270,8 +270,9 @@ class Run:
         else:
             status, reason = "failed", scrubbed(f"{kind.__name__}: {full or error}".splitlines()[0])
         try:
-            timing = {**json.loads((self.path / "run.json").read_text(encoding="utf-8"))["timing"], "total_seconds": time.monotonic() - self.started}
-            self.update(status=status, reason=reason, timing=timing)
+            self.update(status=status, reason=reason, timing={**self.read()["timing"], "total_seconds": time.monotonic() - self.started})
+            if status == "finished":
+                self.discard_checkpoints()
         except OSError as e:  # not even the record: a dead process is then shown as failed
             say(f"{self.path}: the record could not be written ({e.strerror})")
         finally:
@@ -290,9 +291,14 @@ class Run:
         for unfinished in self.path.glob(".*.tmp"):
             discard(unfinished)
 
+    def discard_checkpoints(self) -> None:
+        "A finished run is not gone on with: where its model is saved, the checkpoints go (each takes three times its room), unless save_total_limit says how many to keep"
+        if (self.path / "model").is_dir() and "save_total_limit" not in dict(self.settings.training_arguments):
+            discard(self.path / "checkpoints")
+
     def full(self, error: BaseException) -> str:
         "A disk that is full, in bytes"
-        needed = json.loads((self.path / "run.json").read_text(encoding="utf-8")).get("checkpoint_bytes")
+        needed = self.read().get("checkpoint_bytes")
         needs = f"a checkpoint needs {size(needed)}, " if needed else ""
         return f"{self.path}: no more can be written there ({str(error).splitlines()[0][:100]}): {needs}{size(shutil.disk_usage(self.path).free)} are free. Make room first."
 
@@ -399,10 +405,20 @@ class Run:
         "Go on from the newest whole checkpoint, to the same weights as if nothing had happened"
         from ftkit.trainer import fine_tune
 
-        for key, file in self.settings.section("data").items():
+        self.check_source(dataset)
+        return fine_tune(self.settings, dataset, resume=self)
+
+    def check_source(
+        self,
+        dataset=None,  # the rows, where they are given
+    ) -> None:
+        "`UserError` where the rows cannot be read again"
+        data = self.settings.section("data")
+        if dataset is None and not data["train_file"] and not data["dataset_name"]:
+            raise UserError(f"{self.path}: this run was given its rows from Python. Give them again: Run.load({str(self.path)!r}).resume(dataset), or .rerun(dataset).")
+        for key, file in data.items():
             if dataset is None and key.endswith("_file") and file and not Path(file).exists():
                 raise UserError(f"{self.path}: its {key} is no longer there: {file}. Put the file back, or write its new place in {self.path / 'settings.ini'}.")
-        return fine_tune(self.settings, dataset, resume=self)
 
     def rerun(
         self,

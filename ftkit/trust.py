@@ -6,10 +6,11 @@ Transformers opens whatever path `tokenizer_config.json` and the index of the we
 import json
 import os
 import pickle
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from ftkit.errors import UserError
+from ftkit.errors import RunFailed, UserError
 
 TEMPLATES = "additional_chat_templates"
 
@@ -115,3 +116,21 @@ def opening(
         if out_of_memory(e):
             raise
         raise UserError(f"{what}: cannot be loaded ({type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:200]}).") from e
+
+
+@contextmanager
+def going_on_from(
+    checkpoint: str | None,  # a folder; None for a training from the beginning
+    begun: Callable[[], bool],  # has a step been done, so that the checkpoint was read?
+):
+    "Whatever the libraries raise while they read a checkpoint becomes one line"
+    from ftkit.device import out_of_memory
+
+    try:
+        yield
+    except pickle.UnpicklingError as e:
+        raise UserError(f"{checkpoint}: holds more than numbers, and is not opened: it may run code. Start a new run.") from e
+    except Exception as e:
+        if checkpoint is None or begun() or isinstance(e, (UserError, RunFailed)) or out_of_memory(e):
+            raise
+        raise UserError(f"{checkpoint}: cannot be gone on from ({type(e).__name__}: {(str(e).splitlines() or [''])[0]}). Delete that folder to go on from an older one.") from e

@@ -45,11 +45,11 @@ def ftkit():
 
 
 @pytest.fixture(scope="session")
-def tiny():
+def tiny(tmp_path_factory):
     "The folder of the tiny GPT-2"
     from ftkit.starter import tiny_gpt2
 
-    return str(tiny_gpt2())
+    return str(tiny_gpt2(tmp_path_factory.mktemp("tiny-gpt2")))
 
 
 def small_rows(n: int = 60) -> list[dict]:

@@ -19,7 +19,7 @@ from conftest import small_rows, write_csv
 from processes import Command
 
 from ftkit import callbacks, trainer
-from ftkit.checkpoints import commit, newest, problem, step_of
+from ftkit.checkpoints import commit, expected_bytes, newest, problem, step_of
 from ftkit.errors import UserError
 from ftkit.run import Run
 from ftkit.settings import Settings
@@ -91,7 +91,7 @@ def settings(tmp_path_factory, tiny):
     file = write_csv(tmp_path_factory.mktemp("rows") / "mine.csv", small_rows(50))
     keys = {"train_file": str(file), "text_column_name": "review", "label_column_name": "stars", "model_name_or_path": tiny, "baselines": ["majority"]}
     keys |= {"dropout": 0.1, "per_device_train_batch_size": 4, "learning_rate": 1e-3, "num_resamples": 100, "metric_for_best_model": "loss"}
-    return Settings(**keys).replace(logging_steps=1, eval_strategy="steps", eval_steps=5)
+    return Settings(**keys).replace(logging_steps=1, eval_strategy="steps", eval_steps=5, save_total_limit=2)
 
 
 def fingerprint(run):
@@ -410,3 +410,26 @@ def test_what_was_evaluated_before_the_first_step_is_in_the_log_once(settings, t
     if not left:
         shutil.rmtree(tmp_path / "stopped/checkpoints")
     assert fingerprint(Run.load("stopped", tmp_path).resume()) == fingerprint(whole)
+
+
+@pytest.mark.parametrize("steps, seconds", [(17, 1.0), (400, 0.3), (4000, 0.1)])
+def test_saving_takes_no_more_than_its_share_of_the_time_and_uses_it(settings, tmp_path, monkeypatch, steps, seconds):
+    "Three epochs by a clock of the test's own, each save 0.6 s: the epochs' ends, and what can be afforded beside them"
+    now, cost, saves, model = 0.0, 0.6, [], torch.nn.Linear(1, 1)
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(callbacks, "WRITE_SPEED", expected_bytes(model) / cost)
+    args = SimpleNamespace(output_dir=tmp_path / "staging", save_strategy="epoch", eval_strategy="epoch")
+    state = SimpleNamespace(global_step=0, max_steps=3 * steps, num_train_epochs=3, best_global_step=0)
+    with Run.create(settings, tmp_path, "run") as run:
+        keeper = callbacks.Checkpoints(run, share=0.05)
+        keeper.on_train_begin(args, state, None, model=model)
+        for state.global_step in range(1, 3 * steps + 1):
+            now, state.epoch, control = now + seconds, state.global_step / steps, SimpleNamespace(should_save=False)
+            keeper.on_step_end(args, state, control)
+            if control.should_save or state.epoch.is_integer():
+                (args.output_dir / f"checkpoint-{state.global_step}").mkdir(parents=True)
+                now += cost
+                saves.append(now)
+                keeper.on_save(args, state, None, model=model)
+    assert 0.03 < len(saves) * cost / now < 0.05
+    assert max(b - a for a, b in zip([0.0, *saves], saves)) <= max(steps * seconds, 2 * cost / 0.05) + cost

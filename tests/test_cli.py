@@ -67,7 +67,7 @@ def test_train_says_in_json_what_the_design_promises(trained):
 def test_the_run_folder_holds_what_the_design_promises(trained):
     folder, _ = trained
     names = {p.name for p in (folder / "runs/small").iterdir()}
-    assert {"settings.ini", "run.json", "log.jsonl", "checkpoints", "model", "predictions.parquet", "report.html"} <= names
+    assert {"settings.ini", "run.json", "log.jsonl", "model", "predictions.parquet", "report.html"} <= names and "checkpoints" not in names
     assert not [n for n in names if n.endswith(".tmp")]
     steps = [json.loads(line) for line in (folder / "runs/small/log.jsonl").read_text().splitlines()]
     assert any("loss" in s for s in steps) and any("eval_accuracy" in s for s in steps) and all("step" in s for s in steps)

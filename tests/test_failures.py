@@ -33,13 +33,13 @@ ROWS = Dataset.from_list([{"text": f"{' '.join(RNG.choice(['warm', 'late', 'grey
 @pytest.fixture
 def settings(tiny):
     "A run of 36 updates, with dropout, whose accuracy goes up and down"
-    return Settings().replace(model_name_or_path=tiny, num_train_epochs=3, per_device_train_batch_size=8, logging_steps=1, learning_rate=2e-3, dropout=0.1, baselines=[], bf16=False)
+    return Settings().replace(model_name_or_path=tiny, num_train_epochs=3, save_total_limit=2, per_device_train_batch_size=8, logging_steps=1, learning_rate=2e-3, dropout=0.1, baselines=[], bf16=False)
 
 
 @pytest.fixture(scope="module")
 def whole(tiny, tmp_path_factory):
     "The run that nothing happened to: (weights, losses)"
-    settings = Settings().replace(model_name_or_path=tiny, num_train_epochs=3, per_device_train_batch_size=8, logging_steps=1, learning_rate=2e-3, dropout=0.1, baselines=[], bf16=False)
+    settings = Settings().replace(model_name_or_path=tiny, num_train_epochs=3, save_total_limit=2, per_device_train_batch_size=8, logging_steps=1, learning_rate=2e-3, dropout=0.1, baselines=[], bf16=False)
     return result(fine_tune(settings, ROWS, tmp_path_factory.mktemp("whole"), "whole"))
 
 
@@ -167,7 +167,7 @@ def allocator():
 @pytest.fixture(scope="module")
 def small_batches(tiny, tmp_path_factory):
     "A clean run at the batch size that fits"
-    settings = Settings().replace(model_name_or_path=tiny, num_train_epochs=3, per_device_train_batch_size=4, gradient_accumulation_steps=2, logging_steps=1, learning_rate=2e-3, dropout=0.1, baselines=[], bf16=False)
+    settings = Settings().replace(model_name_or_path=tiny, num_train_epochs=3, save_total_limit=2, per_device_train_batch_size=4, gradient_accumulation_steps=2, logging_steps=1, learning_rate=2e-3, dropout=0.1, baselines=[], bf16=False)
     return result(fine_tune(settings, ROWS, tmp_path_factory.mktemp("small"), "x"))
 
 
@@ -273,7 +273,7 @@ def test_a_full_disk_is_said_with_bytes_and_nothing_is_lost(settings, disk, monk
 @pytest.mark.figure(9)
 def test_a_disk_without_room_for_the_checkpoints_is_said_before_the_training(settings, disk):
     fill(disk, 12_000_000)
-    with pytest.raises(RunFailed, match=r"training with its 3 checkpoints needs 1\d MB, and .* has 12 MB free\. Make room, or give --runs_dir on another disk\."):
+    with pytest.raises(RunFailed, match=r"training, with room for 4 checkpoints, needs 1\d MB, and .* has 12 MB free\. Make room, or give --runs_dir on another disk\."):
         fine_tune(settings, ROWS, disk, "x")
     assert Run.load("x", disk).history == []
 

@@ -33,7 +33,7 @@ reading, processes, sharing, slow = pytest.mark.figure(22), pytest.mark.figure(2
 NOBODY = 65534
 TEXTS = [GOOD, BAD, FLAT]
 KEYS = ["--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--baselines", "majority", "--logging_steps", 1]
-KEYS += ["--dropout", 0.1, "--num_train_epochs", 4, "--per_device_train_batch_size", 8, "--learning_rate", 3e-3]
+KEYS += ["--dropout", 0.1, "--save_total_limit", 2, "--num_train_epochs", 4, "--per_device_train_batch_size", 8, "--learning_rate", 3e-3]
 PLACES = {
     "renamed": "runs/another-name",
     "moved": "somewhere/else/run",

@@ -315,7 +315,7 @@ def own(tmp_path_factory, tiny):
     "A small run of one's own, which the strangers' runs are made from"
     folder = tmp_path_factory.mktemp("own")
     rows = write_csv(folder / "mine.csv", small_rows(60))
-    return fine_tune(Settings(model_name_or_path=tiny, train_file=str(rows), **SMALL), runs_dir=folder / "runs", name="own")
+    return fine_tune(Settings(model_name_or_path=tiny, train_file=str(rows), **SMALL).replace(save_total_limit=2), runs_dir=folder / "runs", name="own")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from ftkit.errors import UserError
 from ftkit.run import Run
 from ftkit.settings import Settings
 from ftkit.trainer import error_table, fine_tune
-from ftkit.views import LiveChart, curve_figure, img_tag, shortened, show_figure, show_table
+from ftkit.views import LiveChart, curve_figure, img_tag, shortened, show_table
 
 pytestmark = pytest.mark.figure(12)
 PAYLOADS = {

@@ -11,7 +11,6 @@ import torch
 from conftest import GOOD, small_rows, write_csv
 
 from ftkit.cli import main
-from ftkit.errors import UserError
 from ftkit.outputs import compare_runs, comparison_lines
 from ftkit.rerun import rerun
 from ftkit.run import Run
@@ -145,7 +144,7 @@ def test_rows_from_python_must_be_given_again(folder, copied, capsys):
     rows = {split: pd.read_csv(folder / f"{split}.csv") for split in ("train", "validation", "test")}
     first = copied(train_file=None, validation_file=None, test_file=None, dataset_name=None)
     assert main(["train", "--rerun", str(first.path)]) == 2
-    assert capsys.readouterr().err.endswith(f"this run was given its rows from Python. Give them again: Run.load({str(first.path)!r}).rerun(dataset).\n")
+    assert capsys.readouterr().err.endswith(f"this run was given its rows from Python. Give them again: Run.load({str(first.path)!r}).resume(dataset), or .rerun(dataset).\n")
     assert [p.name for p in first.path.parent.iterdir()] == ["first"]
     assert rerun(first, rows, "again").record["rerun"]["outcome"] == "identical"
 

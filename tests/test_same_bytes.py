@@ -49,7 +49,7 @@ def folder(tmp_path_factory, tiny):
     folder = tmp_path_factory.mktemp("same")
     keys = {"train_file": str(write_csv(folder / "mine.csv", small_rows(90))), "text_column_name": "review", "label_column_name": "stars", "model_name_or_path": tiny}
     keys |= {"baselines": ["majority"], "dropout": 0.1, "learning_rate": 1e-3, "per_device_train_batch_size": 8, "num_train_epochs": 2, "metric_for_best_model": "loss"}
-    (folder / "settings.ini").write_text(Settings(**keys).to_ini(), encoding="utf-8")
+    (folder / "settings.ini").write_text(Settings(**keys).replace(save_total_limit=2).to_ini(), encoding="utf-8")
     return folder
 
 

@@ -12,9 +12,9 @@ from conftest import small_rows, write_csv
 
 pytestmark = pytest.mark.figure(10)
 CANARIES = {
-    "HF_TOKEN": "hf_CanaryInTheEnvironment01",
-    "WANDB_API_KEY": "ca11ab1ecanary00ca11ab1ecanary00ca11ab1e",
-    "hub_token": "hf_CanaryAsAnArgument02",
+    "HF_TOKEN": "hf_" + "CanaryInTheEnvironment01",  # put together here: a scanner of this repository need not stop at it
+    "WANDB_API_KEY": "ca11ab1e" * 5,
+    "hub_token": "hf_" + "CanaryAsAnArgument02",
     "netrc": "canaryInNetrc03",
     "dotenv": "canaryInDotenv04",
     "endpoint": "canaryInTheEndpoint05",

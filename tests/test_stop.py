@@ -27,7 +27,7 @@ from ftkit.run import Run
 
 INT, TERM, KILL, NOTHING = signal.SIGINT, signal.SIGTERM, signal.SIGKILL, 0
 KEYS = ["--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--baselines", "majority,tfidf", "--dropout", 0.1, "--num_resamples", 200]
-KEYS += ["--num_train_epochs", 3, "--per_device_train_batch_size", 8, "--per_device_eval_batch_size", 2, "--logging_steps", 1, "--learning_rate", 1e-3]
+KEYS += ["--num_train_epochs", 3, "--save_total_limit", 2, "--per_device_train_batch_size", 8, "--per_device_eval_batch_size", 2, "--logging_steps", 1, "--learning_rate", 1e-3]
 STEP, EVALUATION = "ftkit.trainer.OrderedTrainer.training_step", "transformers.Trainer.prediction_step"  # 6 of them in each of 3 epochs; 3 in each evaluation
 HASH = "ftkit.checkpoints.sha256_file"
 

@@ -9,7 +9,7 @@ from conftest import small_rows, write_csv
 from processes import Command
 
 KEYS = ["--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--baselines", "majority"]
-KEYS += ["--dropout", 0.1, "--num_train_epochs", 5, "--per_device_train_batch_size", 4, "--logging_steps", 1, "--learning_rate", 1e-3]
+KEYS += ["--dropout", 0.1, "--save_total_limit", 2, "--num_train_epochs", 5, "--per_device_train_batch_size", 4, "--logging_steps", 1, "--learning_rate", 1e-3]
 VARIANTS = {
     "grouped": [],
     "random": ["--train_sampling_strategy", "random"],

@@ -11,15 +11,15 @@ from conftest import small_rows
 from datasets import Dataset
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
-from ftkit.checkpoints import newest, problem
+from ftkit.checkpoints import folder_bytes, newest, problem
 from ftkit.data import load_data
 from ftkit.metrics import softmax
-from ftkit.model_init import load_model, weights_sha256
+from ftkit.model_init import load_model
 from ftkit.run import Run
 from ftkit.samplers import EpochSampler
 from ftkit.settings import Settings
 from ftkit.tokenizer import load_tokenizer, tokenize
-from ftkit.trainer import class_weights, classification_loss, error_table, fine_tune, make_trainer
+from ftkit.trainer import class_weights, classification_loss, error_table, fine_tune, make_trainer, train
 
 ROWS = Dataset.from_list([{"text": r["review"], "label": r["stars"]} for r in small_rows(90)])
 
@@ -116,8 +116,27 @@ def test_the_best_epoch_is_the_one_that_is_kept(tiny, tmp_path):
     assert run.metrics["validation"]["accuracy"]["value"] == pytest.approx(best)
 
 
+def test_a_finished_run_keeps_its_model_and_as_many_checkpoints_as_it_was_told_to(tiny, tmp_path):
+    run, two = (fine_tune(quick(tiny, **keys), ROWS, tmp_path, name) for name, keys in (("x", {}), ("two", {"save_total_limit": 2})))
+    assert not (run.path / "checkpoints").exists() and run.load_model()
+    assert sorted(p.name for p in (two.path / "checkpoints").iterdir()) == ["step-18", "step-9"]
+    assert run.record["weights"] == two.record["weights"]
+    assert 2 * folder_bytes(run.path) < folder_bytes(two.path)
+
+
+def test_a_run_by_hand_whose_model_is_not_saved_keeps_its_checkpoints(tiny, tmp_path):
+    settings = quick(tiny)
+    data, report = load_data(ROWS)
+    tokenizer = load_tokenizer(tiny)
+    tokens = tokenize(data, tokenizer)
+    model = load_model(tiny, labels=report["labels"], tokenizer=tokenizer)
+    with Run.create(settings, tmp_path, "x") as run:
+        train(make_trainer(model, tokens, tokenizer, settings, run), run)
+    assert run.status == "finished" and newest(run.path / "checkpoints")[0].name == "step-18"
+
+
 def test_checkpoints_verify_and_damage_is_seen(tiny, tmp_path):
-    run = fine_tune(quick(tiny), ROWS, tmp_path, "x")
+    run = fine_tune(quick(tiny, save_total_limit=2), ROWS, tmp_path, "x")
     folder = run.path / "checkpoints"
     checkpoint, passed = newest(folder)
     assert passed == [] and problem(checkpoint) is None and not (folder / ".staging").exists()
