@@ -272,18 +272,22 @@ class NotebookProgress(TrainerCallback):
     chart = None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        "Show the empty chart"
+        "Show the chart: empty, or what a run that goes on has logged so far"
         self.chart = LiveChart(state.max_steps)
         self.chart.show()
+        for row in state.log_history:
+            self.add(row["step"], row)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         "One point more"
-        if self.chart is None:
-            return
-        if "loss" in logs:
-            self.chart.add("training loss", state.global_step, logs["loss"])
-        if "eval_loss" in logs:
-            self.chart.add("validation loss", state.global_step, logs["eval_loss"])
+        if self.chart is not None:
+            self.add(state.global_step, logs)
+
+    def add(self, step: int, logs: dict) -> None:
+        "A logged loss as a point"
+        for name, key in (("training loss", "loss"), ("validation loss", "eval_loss")):
+            if key in logs:
+                self.chart.add(name, step, logs[key])
 
     def on_train_end(self, args, state, control, **kwargs):
         "The chart becomes a PNG, which survives every saved form"

@@ -71,9 +71,8 @@ def commit(
     files = sorted(p for p in written.rglob("*") if p.is_file())
     for file in files:
         shareable(file)
-    with ThreadPoolExecutor() as pool:  # they are read while the disk takes them
-        on_disk = pool.map(flush, files)
-        fingerprints = list(pool.map(sha256_file, files))
+    with ThreadPoolExecutor(2 * len(files) or 1) as pool:  # they are read while the disk takes them
+        fingerprints, on_disk = pool.map(sha256_file, files), pool.map(flush, files)
         list(on_disk)  # an error of the disk is raised here
     entries = {p.relative_to(written).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256} for p, sha256 in zip(files, fingerprints)}
     content = {"run": run, "step": step, "best": best, "files": entries}

@@ -263,7 +263,7 @@ def verdict_text(
     points = f"{100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
     if p <= level:
         return f"{names[0]} is better than {names[1]}: {points}"
-    return f"{names[0]} and {names[1]} cannot be told apart: {points}; to see a gap of {100 * gap:g} points takes about {rows:,} rows"
+    return f"{names[0]} and {names[1]} cannot be told apart: {points}; to see a gap of {100 * gap:g} points takes about {rows:,} rows to score"
 
 # %% ../nbs/06_metrics.ipynb #c077
 def compare(

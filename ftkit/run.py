@@ -306,7 +306,7 @@ class Run:
         "How to go on with a run that was stopped or has failed"
         checkpoint, _ = newest(self.path / "checkpoints", self.read().get("id"))
         whole = f"checkpoint {checkpoint.name} is whole" if checkpoint else "there is no checkpoint yet"
-        return f"{self.path.name} is {status}; {whole}. Go on: ftkit train --resume {shlex.quote(str(self.path))}, or in Python Run.load({str(self.path)!r}).resume()"
+        return f"run {self.path.name!r} {'was' if status == 'stopped' else 'has'} {status}; {whole}. Go on: ftkit train --resume {shlex.quote(str(self.path))}, or in Python Run.load({str(self.path)!r}).resume()"
 
     def way_on(self) -> str:
         "How a run comes to its end"

@@ -132,6 +132,9 @@ def curve_figure(
     for colour, (name, points) in zip(COLOURS, series.items()):
         finite = [(x, y) for x, y in points if isinstance(y, int | float) and math.isfinite(y)]
         axes.plot(*zip(*finite) if finite else ([], []), marker="o" if len(finite) < 12 else None, markersize=4, color=colour, label=name)
+    low, high = axes.get_ylim()
+    margin = max(0.0, 0.3 - (high - low)) / 2  # so that noise does not look like a trend
+    axes.set_ylim(low - margin, high + margin)
     axes.set_xlabel("step")
     axes.set_ylabel(ylabel, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
