@@ -79,14 +79,18 @@ class Checkpoints(TrainerCallback):
         whole = (self.asked - self.began) * (state.max_steps - self.first) / (state.global_step - self.first)  # seconds, at the pace so far
         to_come = self.cost * (1 + saves_left(args, state))
         affordable = self.share * (self.asked - self.saved) >= self.cost and self.share * whole >= self.spent + to_come
-        if affordable and args.save_strategy != "no" and not evaluation_follows(args, state):
+        follows = epoch_ends(state) and "epoch" in (args.eval_strategy, args.save_strategy)
+        if affordable and args.save_strategy != "no" and not follows:
             control.should_save = True
         if control.should_save:
             check_room(self.folder, self.bytes, f"the checkpoint of step {state.global_step}")
 
-    def on_evaluate(self, args, state, control, **kwargs):
-        "A save that follows is timed from here"
+    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
+        "A save that follows is timed from here. The best step so far is saved whatever `save_steps` says: else its weights could not be given"
         self.asked = time.monotonic()
+        value, best = metrics.get(f"eval_{args.metric_for_best_model.removeprefix('eval_')}", math.nan), state.best_metric
+        if best is None and value == value or best is not None and (value > best if args.greater_is_better else value < best):
+            control.should_save |= args.load_best_model_at_end
 
     def on_save(self, args, state, control, model=None, **kwargs):
         "Called when the Trainer has written its folder"
@@ -119,12 +123,17 @@ def saves_left(args, state) -> int:
     "How many saves are due until the training ends, whatever they cost"
     if args.save_strategy == "epoch":
         return state.num_train_epochs - int(state.epoch)
-    return (state.max_steps - state.global_step) // state.save_steps if args.save_strategy == "steps" else 0
+    return (state.max_steps - state.global_step) // state.save_steps if args.save_strategy == "steps" and state.save_steps > 0 else 0
+
+
+def epoch_ends(state) -> bool:
+    "Is this step the last of its epoch, or of the training?"
+    return float(state.epoch).is_integer() or state.global_step >= state.max_steps
 
 
 def evaluation_follows(args, state) -> bool:
     "Is this step the last before an evaluation at the epoch's end?"
-    return args.eval_strategy == "epoch" and (float(state.epoch).is_integer() or state.global_step >= state.max_steps)
+    return args.eval_strategy == "epoch" and epoch_ends(state)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -230,16 +239,19 @@ class Patience(EarlyStoppingCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         "The count is part of the checkpoint"
         super().on_train_begin(args, state, control, **kwargs)
-        self.early_stopping_patience_counter = state.stateful_callbacks[type(self).__name__]["attributes"]["early_stopping_patience_counter"]
+        self.early_stopping_patience_counter = self.counted(state)
+        state.stateful_callbacks.setdefault(type(self).__name__, self.state())  # of a run that had no patience before
 
     def over(
         self,
         checkpoint: Path,  # a whole one
-    ) -> int | None:
-        "The step at which patience had ended the training, or None: a run that was killed after that step has nothing left to train"
-        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        count = state.stateful_callbacks[type(self).__name__]["attributes"]["early_stopping_patience_counter"]
-        return state.global_step if count >= self.early_stopping_patience else None
+    ) -> bool:
+        "Had patience ended the training there? A run that was killed after that step has nothing left to train"
+        return self.counted(TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))) >= self.early_stopping_patience
+
+    def counted(self, state) -> int:
+        "Evaluations without a better one, as the trainer's state has them"
+        return state.stateful_callbacks.get(type(self).__name__, {}).get("attributes", {}).get("early_stopping_patience_counter", 0)
 
 
 class TerminalProgress(TrainerCallback):

@@ -78,6 +78,8 @@ def read_source(
     "The raw tables of each split that the source ships: given rows, else files, else the named data set"
     if dataset is not None:
         parts = dataset if isinstance(dataset, dict) else {"train": dataset}
+        if "train" not in parts:
+            raise UserError(f"the dictionary of rows has no 'train'. It has: {', '.join(map(str, parts)) or 'nothing'}.")
         return {split: as_table(rows) for split, rows in parts.items()}
     files = {"train": train_file, "validation": validation_file, "test": test_file}
     if train_file:

@@ -180,5 +180,5 @@ def read_parquet(path: Path) -> Table:
     try:
         table = pyarrow.parquet.read_table(path)
         return Table({name: [cell(v) for v in table[name].to_pylist()] for name in table.column_names if not name.startswith("__index_level_")})
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as e:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as e:
         raise UserError(f"{path}: cannot be read as Parquet ({str(e).splitlines()[0]}).") from None

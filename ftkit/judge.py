@@ -1,5 +1,6 @@
 "The end of a run: the model and every rung on the same test rows, in one look that is counted."
 
+import errno
 import json
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,6 +12,7 @@ from filelock import FileLock
 
 from ftkit.data import SPLITS, as_dataset, find_column, labelled_rows, rows_sha256
 from ftkit.files import read_table
+from ftkit.checkpoints import flush
 from ftkit.metrics import Verdict, compare, score
 from ftkit.objective import Rung
 from ftkit.predict import predict_logits
@@ -57,6 +59,7 @@ def write_predictions(run: Run, data: DatasetDict, logits: dict[str, np.ndarray]
     ]
     beside = run.path / ".predictions.tmp"
     pd.concat(parts, ignore_index=True).to_parquet(beside, index=False)
+    flush(beside)
     beside.replace(run.path / "predictions.parquet")
 
 
@@ -69,6 +72,8 @@ def count_look(
     file = run.path.parent / "test_looks.jsonl"
     entry = {"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), "run": run.path.name, "command": command, "sha256": sha256}
     try:
+        if file.is_symlink() or file.exists() and not file.is_file():  # a stranger's: what it leads to is not written
+            raise OSError(errno.ELOOP, "it is no file of its own")
         with FileLock(file.with_name(".test_looks.lock"), timeout=60):
             seen = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
             with open(file, "a", encoding="utf-8") as f:

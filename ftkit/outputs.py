@@ -1,16 +1,20 @@
 "What the command reads and writes beside a run: texts in, predictions out, lists and comparisons of runs."
 
 import csv
+import glob
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
+from ftkit.checkpoints import discard
 from ftkit.data import find_column
 from ftkit.errors import UserError
 from ftkit.files import read_table
 from ftkit.report import interval
 from ftkit.rerun import GROUPS, compare_losses, compare_records, facts, lines, loss_line, verdict_of
 from ftkit.run import Run
+from ftkit.views import say
 
 
 def texts_of(run: Run, texts: list[str], file: str | None, column: str | None) -> list:
@@ -47,8 +51,11 @@ def check_out(out: Path, source: str | None = None) -> None:
 def write_rows(out: Path, texts: list, rows: list[dict]) -> None:
     "One line per text, in order: .jsonl keeps every text as it was; .csv makes formulas harmless"
     check_out(out)
-    beside = out.with_name(f".{out.name}.tmp")
+    beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
+        for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):  # by a process that was killed
+            if not process_lives(left.name.split(".")[-2]):
+                discard(left)
         with open(beside, "w", encoding="utf-8", errors="backslashreplace", newline="") as f:
             if out.suffix == ".jsonl":
                 f.writelines(json.dumps({"text": t, **row}, ensure_ascii=False) + "\n" for t, row in zip(texts, rows))
@@ -61,17 +68,34 @@ def write_rows(out: Path, texts: list, rows: list[dict]) -> None:
                     writer.writerow([neutral(t), neutral(row.get("label", "")), row.get("score", ""), *scores, row.get("error", "")])
         beside.replace(out)
     except OSError as e:
+        with suppress(OSError):
+            beside.unlink()
         raise UserError(f"--out {out}: cannot be written ({e.strerror}).") from None
+
+
+def process_lives(number: str) -> bool:
+    "Is there a process of that number?"
+    try:
+        os.kill(int(number), 0)
+        return True
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return True
 
 
 def run_rows(runs: list[Run]) -> list[dict]:
     "A list of runs: name, status, test accuracy, seconds of training, base model"
     rows = []
     for run in runs:
-        record = run.record
+        try:
+            record, settings = run.record, run.settings
+        except UserError as e:  # one damaged run does not hide the others
+            say(str(e))
+            continue
         accuracy = str(interval(record["metrics"]["test"]["accuracy"])) if record["metrics"] else None
         seconds = record["timing"]["train_seconds"]
-        rows.append({"run": run.path.name, "status": record["status"], "accuracy": accuracy, "seconds": seconds and f"{seconds:.1f}", "model": run.settings.model_name_or_path})
+        rows.append({"run": run.path.name, "status": record["status"], "accuracy": accuracy, "seconds": seconds and f"{seconds:.1f}", "model": settings.model_name_or_path})
     return rows
 
 

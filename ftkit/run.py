@@ -27,7 +27,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-from ftkit.checkpoints import STAGING, discard, newest, no_room, shareable, size, write_json
+from ftkit.checkpoints import STAGING, discard, flush, newest, no_room, shareable, size, write_json
 from ftkit.errors import NotFinite, RunFailed, UserError, nearest, scrubbed
 from ftkit.settings import Settings
 from ftkit.trust import check_model, check_run, opening
@@ -109,6 +109,7 @@ class Run:
     def reopen(
         self,
         report: dict,  # of `load_data`, now: the rows must be those of the record
+        tokens_sha256: str,  # of the training rows' token ids, now
     ) -> "Run":
         "Go on with a run that was stopped, failed or killed"
         try:
@@ -120,10 +121,14 @@ class Run:
         try:
             self.discard_unfinished()
             record = self.record
-            self.check_resumable(record, report)
+            self.check_resumable(record, report, tokens_sha256)
             self.reserve()
             changed, now = self.drift(record), datetime.now(timezone.utc).isoformat(timespec="seconds")
             self.update(status="running", reason=None, resumed=[*record.get("resumed", []), {"time": now, "changed": changed}])
+        except OSError as e:
+            self.lock.release()
+            (self.path / ".reserve").unlink(missing_ok=True)
+            raise RunFailed(self.full(e)) from None
         except BaseException:
             self.lock.release()
             raise
@@ -133,16 +138,38 @@ class Run:
         self,
         record: dict,  # run.json
         report: dict,  # of `load_data`, now
+        tokens_sha256: str,  # of the training rows' token ids, now
     ) -> None:
         "`UserError` where there is nothing to go on with"
         changed = [s for s in ("train", "validation", "test") if "data" in record and report[s]["sha256"] != record["data"][s]["sha256"]]
         why = f"its {changed[0]} rows are not those that it was started with" if changed else None
+        if not why and record.get("tokens_sha256") not in (None, tokens_sha256):
+            why = "its tokenizer gives other tokens than when it was started"
         if "machine" not in record:
             why = "its run.json is not as ftkit writes it"
         elif record["status"] == "finished":
             why = "it is finished: there is nothing to resume"
         if why:
             raise UserError(f"{self.path}: {why}. Start a new run.")
+
+    @property
+    def going_on(self) -> bool:
+        "Was it resumed, from a checkpoint?"
+        return bool(self.record.get("resumed")) and newest(self.path / "checkpoints", self.record.get("id"))[0] is not None
+
+    def check_first_weights(
+        self,
+        sha256: str,  # of the weights before the training, now
+    ) -> None:
+        "`UserError` where a resumed run would train on another base model; said, where another machine may have drawn another head"
+        from ftkit.views import say
+
+        record = self.record
+        if record.get("resumed") and record["weights"]["first_sha256"] not in (None, sha256):
+            line = f"{self.path}: its first weights are not those that it was started with. Was the base model changed?"
+            if not record["resumed"][-1]["changed"]:
+                raise UserError(f"{line} Put the old one back, or start a new run.")
+            say(line)
 
     def drift(
         self,
@@ -201,7 +228,7 @@ class Run:
         "Does a process hold this run? Asked with a shared lock, which needs no right to write and stands in nobody's way who asks too"
         if self.lock.is_locked:
             return True
-        if not (self.path / ".lock").exists():
+        if not (self.path / ".lock").is_file():
             return False
         try:
             if fcntl is None:
@@ -249,7 +276,8 @@ class Run:
                 self.end(kind, error)
         except (KeyboardInterrupt, SystemExit) as late:
             with unsignalled():
-                self.end(type(late), late)
+                if self.lock.is_locked:  # else the end was recorded before the signal came
+                    self.end(type(late), late)
             raise
 
     def end(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
@@ -259,7 +287,7 @@ class Run:
         shutil.rmtree(self.path / "checkpoints" / STAGING, ignore_errors=True)
         (self.path / ".reserve").unlink(missing_ok=True)
         self.discard_unfinished()
-        if kind is not None and issubclass(kind, UserError) and not self.history and not self.record.get("resumed"):  # nothing was trained: no folder is left
+        if kind is not None and issubclass(kind, UserError) and not self.history and not self.record.get("resumed") and not self.record["weights"]["final_sha256"]:  # nothing was trained: no folder is left
             self.lock.release()
             return shutil.rmtree(self.path, ignore_errors=True)
         full = kind is not None and no_room(error) and self.full(error)
@@ -363,7 +391,10 @@ class Run:
 
         if not (self.path / "predictions.parquet").is_file():
             raise UserError(f"{self.path}: this run has no predictions yet (status: {self.status}). {self.way_on()}")
-        return pd.read_parquet(self.path / "predictions.parquet")
+        try:
+            return pd.read_parquet(self.path / "predictions.parquet")
+        except (OSError, ValueError) as e:  # pyarrow's errors are one or the other
+            raise UserError(f"{self.path}: its predictions.parquet cannot be read ({str(e).splitlines()[0]}).") from None
 
     def load_model(self):
         "The fine-tuned classifier and its tokenizer"
@@ -535,5 +566,8 @@ def save_model(run: Run, model, tokenizer) -> None:
     tokenizer.save_pretrained(beside)
     for file in beside.iterdir():
         shareable(file)
+        flush(file)  # the checkpoints, which are on the disk, go when the run is finished
+    flush(beside)
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed after this line, and resumed
     os.replace(beside, folder)
+    flush(run.path)

@@ -14,6 +14,7 @@ import types
 import typing
 import unicodedata
 from dataclasses import dataclass, field, fields
+from enum import Enum
 from pathlib import Path
 
 from ftkit.errors import USER_PASSWORD, UserError, nearest
@@ -37,6 +38,9 @@ OWNED = {
     "hub_token": "ftkit keeps no secrets: log in with `hf auth login`",
     "dataloader_persistent_workers": "persistent workers make a resumed run differ from an uninterrupted one",
     "logging_nan_inf_filter": "a loss that is not a number is never logged as 0.0",
+    "save_only_model": "a checkpoint without the optimizer cannot be gone on from to the same weights",
+    "ignore_data_skip": "a resumed run goes on with the next row",
+    "auto_find_batch_size": "where memory does not suffice ftkit itself starts again with smaller batches",
     "data_seed": "data_seed belongs to the section [data]",
 }
 RETIRED = {
@@ -354,10 +358,18 @@ def plain_value(text: object) -> object:
     return text.strip()
 
 
+def suits(value: object, hint: object) -> bool:
+    "Is it a number or a truth value where the type hint wants one? Other hints suit anything"
+    kinds = typing.get_args(hint) or (hint,)
+    return not set(kinds) <= {bool, int, float, type(None)} or type(value) in kinds or type(value) is int and float in kinds
+
+
 def written(value: object) -> str:
     "A value as it stands in settings.ini: what `convert` reads back as the same"
     if value is None:
         return "none"
+    if isinstance(value, Enum):  # as Transformers has them
+        value = value.value
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):

@@ -12,6 +12,7 @@ __all__ = ['training_arguments', 'classification_loss', 'class_weights', 'Ordere
 import dataclasses
 import gc
 import time
+import typing
 import weakref
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from .objective import Objective, ladder
 from .predict import predict_logits
 from .run import Run, check_name, save_model
 from .samplers import EpochSampler
-from .settings import Settings
+from .settings import Settings, suits
 from .tokenizer import load_tokenizer, tokenize
 from .trust import going_on_from
 from .views import say
@@ -55,13 +56,16 @@ def training_arguments(
     values |= {"eval_strategy": "epoch", "logging_steps": 0.01, "load_best_model_at_end": True, "metric_for_best_model": settings.metric_for_best_model}
     values |= {"bf16": precision() == "bf16", "fp16": precision() == "fp16", "use_cpu": device_name() == "cpu"}
     values |= {"report_to": "none", "disable_tqdm": True, "logging_nan_inf_filter": False, "output_dir": str(output_dir)} | extra
-    values.setdefault("save_strategy", values["eval_strategy"])
+    values.setdefault("save_strategy", "epoch" if values["eval_strategy"] == "no" else values["eval_strategy"])
     if "eval_steps" in values:
         values.setdefault("save_steps", values["eval_steps"])  # else the best step would not have been saved
     if values["eval_strategy"] == "no":
         values |= {"load_best_model_at_end": False}
         if settings.early_stopping_patience:
             raise UserError("early_stopping_patience: with eval_strategy = no there is no evaluation to look at. Write eval_strategy = epoch.")
+    for name, hint in typing.get_type_hints(TrainingArguments).items():
+        if name in extra and not suits(extra[name], hint):
+            raise UserError(f"{name} = {extra[name]!r}: expected {hint.__name__ if isinstance(hint, type) else hint}.")
     try:
         return TrainingArguments(**values)
     except (ValueError, TypeError, ImportError) as e:
@@ -187,7 +191,9 @@ def make_trainer(
             callbacks=callbacks,
             sampler=EpochSampler(tokens["train"]["length"], args.train_batch_size, settings.train_sampling_strategy, settings.seed),
         )
-    except (ValueError, ImportError) as e:  # fields of TrainingArguments that this machine cannot do
+    except (ValueError, ImportError, RuntimeError) as e:  # fields of TrainingArguments that this machine cannot do
+        if out_of_memory(e):
+            raise
         raise UserError(f"[trainer]: {str(e).strip().splitlines()[0]}") from e
     trainer.remove_callback(PrinterCallback)  # the log has every line
     return trainer
@@ -208,12 +214,10 @@ def resume_point(
             say("there is no whole checkpoint: starting from the beginning")
         return None
     trainer.args.eval_on_start = False  # that was done at the start
-    if state.global_step >= state.max_steps:  # it was killed after its last step, perhaps within an epoch
+    over = any(isinstance(callback, Patience) and callback.over(checkpoint) for callback in trainer.callback_handler.callbacks)
+    if over or state.global_step >= state.max_steps:  # it was killed after its last step, perhaps within an epoch
         trainer.args.max_steps, trainer.args.num_train_epochs = -1, int(state.epoch)
     say(f"going on from {checkpoint.name}")
-    for callback in trainer.callback_handler.callbacks:
-        if isinstance(callback, Patience) and (step := callback.over(checkpoint)):
-            trainer.args.max_steps = step  # it was killed after early stopping had ended it
     return str(checkpoint)
 
 # %% ../nbs/07_trainer.ipynb #c061
@@ -226,6 +230,7 @@ def train(
     if run.record["status"] != "running":
         raise UserError(f"{run.path}: this run is {run.record['status']}. Make a new one: Run.create(settings). To go on with it: Run.load({str(run.path)!r}).resume().")
     first, start, before = weights_sha256(trainer.model), time.monotonic(), run.record["timing"]["train_seconds"] or 0.0
+    run.check_first_weights(first)
     run.update(weights={"first_sha256": first, "final_sha256": None})
     checkpoint = resume_point(trainer, run)
     with going_on_from(checkpoint, lambda: trainer.stepped):
@@ -267,6 +272,8 @@ def train_in_memory(
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
+            if run.going_on:
+                raise RunFailed(f"out of memory, with checkpoints that need these batches: {run.path / 'checkpoints'}. Free memory and resume again, or start a new run with a smaller per_device_train_batch_size.") from error
             settings = smaller_batch(settings)
         del model
         gc.collect()
@@ -293,8 +300,9 @@ def fine_tune(
     objective = Objective(report["labels"], s.metric_for_best_model, s.label_words, s.num_shots)
     tokenizer = load_tokenizer(**s.section("model"))
     tokens = tokenize(data, tokenizer, **s.section("tokenizer"))
-    with resume.reopen(report) if resume else Run.create(s, runs_dir, name) as run:
-        run.update(data=report, tokens_sha256=sha256_json(tokens["train"]["input_ids"][:]))
+    tokens_sha256 = sha256_json(tokens["train"]["input_ids"][:])
+    with resume.reopen(report, tokens_sha256) if resume else Run.create(s, runs_dir, name) as run:
+        run.update(data=report, tokens_sha256=tokens_sha256)
         model = train_in_memory(s, tokens, tokenizer, run)
         save_model(run, model, tokenizer)
         logits = {split: predict_logits(model, tokenizer, data[split]["text"], s.max_seq_length, s.per_device_eval_batch_size) for split in ("validation", "test")}

@@ -131,6 +131,7 @@ def going_on_from(
     except pickle.UnpicklingError as e:
         raise UserError(f"{checkpoint}: holds more than numbers, and is not opened: it may run code. Start a new run.") from e
     except Exception as e:
-        if checkpoint is None or begun() or isinstance(e, (UserError, RunFailed)) or out_of_memory(e):
+        passing = isinstance(e, OSError) and not isinstance(e, FileNotFoundError) or "CUDA error" in str(e)  # too many open files, a device that is busy
+        if checkpoint is None or begun() or passing or isinstance(e, UserError | RunFailed) or out_of_memory(e):
             raise
         raise UserError(f"{checkpoint}: cannot be gone on from ({type(e).__name__}: {(str(e).splitlines() or [''])[0]}). Delete that folder to go on from an older one.") from e

@@ -5,6 +5,7 @@ import html
 import io
 import logging
 import math
+import os
 import sys
 import time
 import warnings
@@ -40,12 +41,20 @@ def show_control(control) -> None:
 def note(text: str) -> None:
     "Where the work is, on stderr of a terminal; a notebook shows the result itself"
     if not in_notebook():
-        print(scrubbed(visible(text)), file=sys.stderr, flush=True)
+        told(text, sys.stderr)
 
 
 def say(text: str) -> None:
     "What nobody may miss: on stderr of a terminal, in the output of a cell"
-    print(scrubbed(visible(text)), file=sys.stdout if in_notebook() else sys.stderr, flush=True)
+    told(text, sys.stdout if in_notebook() else sys.stderr)
+
+
+def told(text: str, file) -> None:
+    "A line; where nobody reads any more, the work goes on"
+    try:
+        print(scrubbed(visible(text)), file=file, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 def without_secrets(record: logging.LogRecord) -> bool:

@@ -271,6 +271,18 @@ def test_a_full_disk_is_said_with_bytes_and_nothing_is_lost(settings, disk, monk
 
 
 @pytest.mark.figure(9)
+def test_a_disk_that_is_still_full_is_said_when_the_run_is_to_go_on(settings, disk, monkeypatch, whole):
+    run = interrupted(settings, disk, monkeypatch)
+    before = hashes(run.path)
+    fill(disk, 20_000)
+    with pytest.raises(RunFailed, match="no more can be written there"):
+        run.resume(ROWS)
+    assert hashes(run.path) == before and not run.alive()
+    (disk / "filler").unlink()
+    assert result(run.resume(ROWS)) == whole
+
+
+@pytest.mark.figure(9)
 def test_a_disk_without_room_for_the_checkpoints_is_said_before_the_training(settings, disk):
     fill(disk, 12_000_000)
     with pytest.raises(RunFailed, match=r"training, with room for 4 checkpoints, needs 1\d MB, and .* has 12 MB free\. Make room, or give --runs_dir on another disk\."):

@@ -335,7 +335,8 @@ def test_two_who_ask_for_the_status_do_not_take_each_other_for_the_training(aske
 def test_who_asks_for_the_status_does_not_keep_a_run_from_being_resumed(asked):
     path, seen = asked
     for _ in range(20):
-        run = Run(path).reopen(Run(path).record["data"])
+        record = Run(path).record
+        run = Run(path).reopen(record["data"], record["tokens_sha256"])
         assert run.status == "running"
         run.lock.release()
 
