@@ -31,7 +31,7 @@ slow: $(DONE)/dev
 	$(BIN)/python -m pytest -q -m slow
 
 faults: $(DONE)/dev
-	$(TIDY) $(BIN)/python bench/faults.py
+	$(BIN)/python bench/faults.py
 
 docs: $(DONE)/dev
 	rm -rf _site
