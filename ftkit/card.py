@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from ftkit.checkpoints import flush
 from ftkit.report import interval, which_look
 from ftkit.run import Run
 from ftkit.views import shortened
@@ -73,7 +74,9 @@ def write_card(
         data="\n".join(data),
         length=settings.max_seq_length,
     )
-    (run.path / "model" / "README.md").write_text(text, encoding="utf-8")
+    file = run.path / "model" / "README.md"
+    file.write_text(text, encoding="utf-8")
+    flush(file)
 
 
 def base_model(name: str) -> str | None:
