@@ -10,9 +10,9 @@ import pandas as pd
 from datasets import DatasetDict
 from filelock import FileLock
 
+from ftkit.checkpoints import flush
 from ftkit.data import SPLITS, as_dataset, find_column, labelled_rows, rows_sha256
 from ftkit.files import read_table
-from ftkit.checkpoints import flush
 from ftkit.metrics import Verdict, compare, score
 from ftkit.objective import Rung
 from ftkit.predict import predict_logits

@@ -7,6 +7,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from ftkit.checkpoints import discard
 from ftkit.data import find_column
 from ftkit.errors import UserError
@@ -54,7 +56,8 @@ def write_rows(out: Path, texts: list, rows: list[dict]) -> None:
     beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):  # by a process that was killed
-            if not process_lives(left.name.split(".")[-2]):
+            number = left.name.split(".")[-2]
+            if number.isdecimal() and len(number) < 10 and not psutil.pid_exists(int(number)):
                 discard(left)
         with open(beside, "w", encoding="utf-8", errors="backslashreplace", newline="") as f:
             if out.suffix == ".jsonl":
@@ -71,17 +74,6 @@ def write_rows(out: Path, texts: list, rows: list[dict]) -> None:
         with suppress(OSError):
             beside.unlink()
         raise UserError(f"--out {out}: cannot be written ({e.strerror}).") from None
-
-
-def process_lives(number: str) -> bool:
-    "Is there a process of that number?"
-    try:
-        os.kill(int(number), 0)
-        return True
-    except ProcessLookupError:
-        return False
-    except (OSError, ValueError, OverflowError):
-        return True
 
 
 def run_rows(runs: list[Run]) -> list[dict]:
