@@ -45,6 +45,8 @@ readme: $(DONE)/dev
 # What a contributor does before a commit: outputs, module files, README, clean notebooks.
 prepare: $(DONE)/dev
 	$(BIN)/python docs/headers.py
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
 	$(BIN)/nbdev-export
 	$(TIDY) HF_HUB_OFFLINE=1 $(BIN)/nbdev-test --n-workers 1 --save
 	$(BIN)/nbdev-clean

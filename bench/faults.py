@@ -34,17 +34,26 @@ def table(ours: dict, plain: dict) -> str:
         "| | what is counted | ftkit | plain Transformers |",
         "|---|---|---|---|",
     ]
-    lines += [f"| {row['figure']} | {row['title']} | {cases({**row, 'of': row['passed'] + row['failed']}, 'of')} | {cases(theirs.get(row['figure']), 'of')} |" for row in ours["figures"]]
+    lines += [
+        f"| {row['figure']} | {row['title']} | {cases({**row, 'of': row['passed'] + row['failed']}, 'of')} | {cases(theirs.get(row['figure']), 'of')} |"
+        for row in ours["figures"]
+    ]
     return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     "Run, write, print"
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "figure"], cwd=HERE.parent, env={**os.environ, "OMP_NUM_THREADS": "1", "FTKIT_FIGURES": str(HERE / "faults.json")})
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "figure"],
+        cwd=HERE.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "FTKIT_FIGURES": str(HERE / "faults.json")},
+    )
     seconds = time.monotonic() - start
     subprocess.run([sys.executable, HERE / "plain_faults.py"], check=True)
-    ours, plain = (json.loads((HERE / name).read_text(encoding="utf-8")) for name in ("faults.json", "plain_faults.json"))
+    ours, plain = (
+        json.loads((HERE / name).read_text(encoding="utf-8")) for name in ("faults.json", "plain_faults.json")
+    )
     ours["seconds"] = round(seconds)
     (HERE / "faults.json").write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
     (HERE / "faults.md").write_text(table(ours, plain), encoding="utf-8")

@@ -56,8 +56,18 @@ sys.path.insert(0, str(ROOT / "tests"))
 from figures import TITLES
 
 HOME = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="plain-faults-"))
-STEPS, SAVE, KILL, LAST, BEFORE = 48, 5, 23, "checkpoint-20", "checkpoint-15"  # killed at 23, the newest checkpoint is that of step 20
-WORDS = {"bad": "late broken cold rude lost noisy", "flat": "opens closes monday street number hall", "good": "warm bright lovely kind fresh quick"}
+STEPS, SAVE, KILL, LAST, BEFORE = (
+    48,
+    5,
+    23,
+    "checkpoint-20",
+    "checkpoint-15",
+)  # killed at 23, the newest checkpoint is that of step 20
+WORDS = {
+    "bad": "late broken cold rude lost noisy",
+    "flat": "opens closes monday street number hall",
+    "good": "warm bright lovely kind fresh quick",
+}
 FILLER = "the a bus bread library today again this room with its very new old small".split()
 EVAL = {"eval_strategy": "steps", "eval_steps": SAVE}
 BEST = {**EVAL, "load_best_model_at_end": True}
@@ -91,8 +101,16 @@ def rows(n: int, seed: int, noisy: bool = False) -> list[dict]:
     "Short texts of three labels, 4 to 24 words; noisy: the labels are drawn by lot, so that the evaluation soon gets worse"
     draw = random.Random(seed)
     labels = [draw.choice(sorted(WORDS)) for _ in range(n)]
-    texts = [" ".join(draw.choice(FILLER if draw.random() < 0.7 else WORDS[label].split()) for _ in range(draw.randint(4, 24))) for label in labels]
-    return [{"text": text, "label": draw.randrange(3) if noisy else sorted(WORDS).index(label)} for text, label in zip(texts, labels)]
+    texts = [
+        " ".join(
+            draw.choice(FILLER if draw.random() < 0.7 else WORDS[label].split()) for _ in range(draw.randint(4, 24))
+        )
+        for label in labels
+    ]
+    return [
+        {"text": text, "label": draw.randrange(3) if noisy else sorted(WORDS).index(label)}
+        for text, label in zip(texts, labels)
+    ]
 
 
 class NoiseCollator(DataCollatorWithPadding):
@@ -109,18 +127,44 @@ def model_and_tokenizer(lora: bool = False):
     "The tiny GPT-2 with a new head"
     set_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(HOME / "tiny", pad_token="<|endoftext|>")
-    model = AutoModelForSequenceClassification.from_pretrained(HOME / "tiny", num_labels=3, pad_token_id=tokenizer.pad_token_id)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        HOME / "tiny", num_labels=3, pad_token_id=tokenizer.pad_token_id
+    )
     if lora:
-        model = peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", r=4, lora_alpha=8, lora_dropout=0.1, target_modules=["c_attn"], fan_in_fan_out=True))
+        model = peft.get_peft_model(
+            model,
+            peft.LoraConfig(
+                task_type="SEQ_CLS",
+                r=4,
+                lora_alpha=8,
+                lora_dropout=0.1,
+                target_modules=["c_attn"],
+                fan_in_fan_out=True,
+            ),
+        )
     return model, tokenizer
 
 
-def make(out, callbacks=(), model=None, lora=False, noise=False, patience=0, labels=None, metrics=None, **settings) -> Trainer:
+def make(
+    out, callbacks=(), model=None, lora=False, noise=False, patience=0, labels=None, metrics=None, **settings
+) -> Trainer:
     "A Trainer as the documentation shows it"
     new, tokenizer = model_and_tokenizer(lora)
-    data = [[{**tokenizer(r["text"]), "labels": r["label"] if labels is None else labels} for r in part] for part in (rows(64, 0), rows(16, 1, noisy=True))]
-    defaults = {"num_train_epochs": 3, "per_device_train_batch_size": 4, "learning_rate": 1e-3, "save_steps": SAVE, "logging_steps": 1, "seed": 0}
-    arguments = TrainingArguments(str(out), **{**defaults, "use_cpu": True, "report_to": "none", "disable_tqdm": True, **settings})
+    data = [
+        [{**tokenizer(r["text"]), "labels": r["label"] if labels is None else labels} for r in part]
+        for part in (rows(64, 0), rows(16, 1, noisy=True))
+    ]
+    defaults = {
+        "num_train_epochs": 3,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-3,
+        "save_steps": SAVE,
+        "logging_steps": 1,
+        "seed": 0,
+    }
+    arguments = TrainingArguments(
+        str(out), **{**defaults, "use_cpu": True, "report_to": "none", "disable_tqdm": True, **settings}
+    )
     collator = (NoiseCollator if noise else DataCollatorWithPadding)(tokenizer)
     callbacks = [*callbacks, *([EarlyStoppingCallback(patience)] if patience else [])]
     return Trainer(model or new, arguments, collator, *data, tokenizer, compute_metrics=metrics, callbacks=callbacks)
@@ -132,7 +176,9 @@ def digest(value) -> str:
         value = repr([(str(k), digest(value[k])) for k in sorted(value, key=str)])
     elif isinstance(value, (list, tuple)):
         value = repr([digest(v) for v in value])
-    return hashlib.sha256(value.contiguous().numpy().tobytes() if torch.is_tensor(value) else repr(value).encode()).hexdigest()
+    return hashlib.sha256(
+        value.contiguous().numpy().tobytes() if torch.is_tensor(value) else repr(value).encode()
+    ).hexdigest()
 
 
 def report(trainer: Trainer, error: str | None = None) -> dict:
@@ -212,7 +258,11 @@ def told(after, whole) -> str:
         return short(after.error)
     apart = next((a[0] for a, b in zip(after.losses, whole.losses) if a != b), None)
     differ = [k for k in ("weights", "optimizer", "losses") if getattr(after, k) != getattr(whole, k)]
-    return "same bits" if not differ else f"no error, other {' and '.join(differ)}" + (f", the first other loss at step {apart}" if apart else "")
+    return (
+        "same bits"
+        if not differ
+        else f"no error, other {' and '.join(differ)}" + (f", the first other loss at step {apart}" if apart else "")
+    )
 
 
 @contextmanager
@@ -225,7 +275,11 @@ def folder():
 
 def files(path: Path) -> dict:
     "sha256 of every file below a folder"
-    return {p.relative_to(path).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(path.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(path).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(path.rglob("*"))
+        if p.is_file()
+    }
 
 
 def checkpoints(path: Path) -> list[Path]:
@@ -323,7 +377,9 @@ def damaged(out):
 def resumed(out) -> tuple[SimpleNamespace, str]:
     "What came of a damaged checkpoint, and whether anything was said about it"
     after = child(run, out, resume=True)
-    return after, told(after, whole()) + ("" if after.error else ", and said" if LAST in after.printed else ", nothing said")
+    return after, told(after, whole()) + (
+        "" if after.error else ", and said" if LAST in after.printed else ", nothing said"
+    )
 
 
 # The rows of the table: each yields (case, passed, what was seen)
@@ -339,7 +395,13 @@ def kills():
                 after = child(run, out, resume=True, **settings)
                 what = told(after, whole(**settings))
                 if "patience" in settings and not same(after, whole(**settings)):
-                    again = child(run, out.with_name("copy"), resume=True, restore_callback_states_from_checkpoint=True, **settings)
+                    again = child(
+                        run,
+                        out.with_name("copy"),
+                        resume=True,
+                        restore_callback_states_from_checkpoint=True,
+                        **settings,
+                    )
                     what += f", stopped at step {after.step} and not {whole(**settings).step}"
                     what += f"; with restore_callback_states_from_checkpoint=True: {told(again, whole(**settings))}"
             yield f"{name}, killed at step {step}", same(after, whole(**settings)), what
@@ -438,7 +500,11 @@ def nonfinite():
         zeros = sum(loss == 0 for _, loss in after.losses)
         passed = after.error is not None and (after.finite or "in the weights" in name) and not zeros
         finite = "finite" if after.finite else "not finite"
-        yield name, passed, f"{short(after.error)}, {after.step} of {STEPS} steps, loss 0.0 logged {zeros} times, weights {finite}"
+        yield (
+            name,
+            passed,
+            f"{short(after.error)}, {after.step} of {STEPS} steps, loss 0.0 logged {zeros} times, weights {finite}",
+        )
 
 
 def stops():
@@ -468,7 +534,11 @@ def stops():
             assert stopped.error.startswith("KeyboardInterrupt"), (name, stopped.printed)
             after = child(run, out, resume=True, **BEST)
         mode = "training" if stopped.training else "eval"
-        yield name, mode == "eval" and same(after, whole(**BEST)), f"at step {stopped.step}, model in {mode} mode; resumed: {told(after, whole(**BEST))}"
+        yield (
+            name,
+            mode == "eval" and same(after, whole(**BEST)),
+            f"at step {stopped.step}, model in {mode} mode; resumed: {told(after, whole(**BEST))}",
+        )
 
 
 def reruns():
@@ -478,7 +548,12 @@ def reruns():
         "The two reports, and the files that the second changed or removed"
         one, then = first(), files(out)
         two, now = second(), files(out)
-        return {"error": None, "one": one, "two": two, "touched": [name for name in then if then[name] != now.get(name)]}
+        return {
+            "error": None,
+            "one": one,
+            "two": two,
+            "touched": [name for name in then if then[name] != now.get(name)],
+        }
 
     def same_trainer(out):
         trainer = make(out)
@@ -502,7 +577,10 @@ def reruns():
         "new model, other output_dir": (cell("second"), {}),
         "new model, same output_dir": (cell(), {}),
         "other seed, same output_dir": (cell(seed=1), {"seed": 1}),
-        "fewer epochs and save_total_limit=2, same output_dir": (cell(num_train_epochs=1, save_total_limit=2), {"num_train_epochs": 1, "save_total_limit": 2}),
+        "fewer epochs and save_total_limit=2, same output_dir": (
+            cell(num_train_epochs=1, save_total_limit=2),
+            {"num_train_epochs": 1, "save_total_limit": 2},
+        ),
         "other seed, same output_dir, resume_from_checkpoint=True": (cell(resume=True, seed=1), {"seed": 1}),
     }
     for name, (work, settings) in cases.items():
@@ -511,8 +589,16 @@ def reruns():
             assert done.error is None, done.printed
         two, asked = SimpleNamespace(**done.two), whole(**settings)
         right = two.error is not None or same(two, asked)
-        what = "no error, but the first run's model came back" if not right and two.weights == done.one["weights"] else told(two, asked)
-        yield name, right and not done.touched, f"second run: {what}; {len(done.touched)} files of the first changed or removed"
+        what = (
+            "no error, but the first run's model came back"
+            if not right and two.weights == done.one["weights"]
+            else told(two, asked)
+        )
+        yield (
+            name,
+            right and not done.touched,
+            f"second run: {what}; {len(done.touched)} files of the first changed or removed",
+        )
 
 
 def disk_full():
@@ -534,7 +620,13 @@ def disk_full():
             options = f"size={int(sum(sizes) * times) // 4096 * 4}k"
             if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", out], capture_output=True).returncode:
                 limit = int(max(sizes) * (times % 1))  # no mount allowed: from step 12 on no file may grow over this
-                stopped = child(run, out, callbacks=[At("on_step_begin", 12, lambda **_: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))])
+                stopped = child(
+                    run,
+                    out,
+                    callbacks=[
+                        At("on_step_begin", 12, lambda **_: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+                    ],
+                )
                 yield f"files limited to {limit} bytes (RLIMIT_FSIZE)", *judged(out, stopped)
                 continue
             try:
@@ -571,7 +663,13 @@ def secrets():
         content = {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
     for name in names:
         found = [file for file, data in content.items() if canary[name].encode() in data]
-        yield name, not found, f"in the clear in {len(found)} files: {sorted({Path(f).name for f in found})[0]}" if found else f"in none of {len(content)} files"
+        yield (
+            name,
+            not found,
+            f"in the clear in {len(found)} files: {sorted({Path(f).name for f in found})[0]}"
+            if found
+            else f"in none of {len(content)} files",
+        )
 
 
 def ends():
@@ -586,18 +684,25 @@ def ends():
         "exception in step 23": ({"callbacks": [At("on_step_begin", 22, fail(ValueError("bad row")))]}, (1,)),
         "SIGINT": ({"callbacks": [At("on_step_end", KILL, send(signal.SIGINT))]}, (-signal.SIGINT,)),
         "SIGTERM": ({"callbacks": [At("on_step_end", KILL, send(signal.SIGTERM))]}, (-signal.SIGTERM,)),
-        "SIGTERM, enable_jit_checkpoint": ({"enable_jit_checkpoint": True, "callbacks": [At("on_step_end", KILL, terminate)]}, (143, -signal.SIGTERM)),
+        "SIGTERM, enable_jit_checkpoint": (
+            {"enable_jit_checkpoint": True, "callbacks": [At("on_step_end", KILL, terminate)]},
+            (143, -signal.SIGTERM),
+        ),
         "SIGKILL": ({"callbacks": [At("on_step_end", KILL, send(signal.SIGKILL))]}, (-signal.SIGKILL,)),
     }
     for name, (settings, codes) in cases.items():
         with folder() as out:
-            done = child(lambda out, **settings: make(out, **settings).train().metrics, out, ends=(0, *codes), **settings)
+            done = child(
+                lambda out, **settings: make(out, **settings).train().metrics, out, ends=(0, *codes), **settings
+            )
             records = [p.name for p in out.iterdir() if p.is_file()]
             last = checkpoints(out)[-1]
             state = state_of(last)
         complete = state.global_step == state.max_steps
         record = f"{last.name} says {state.global_step} of {state.max_steps} steps"
-        record += "" if complete else f"; beside the checkpoints: {', '.join(records) or 'nothing that says how it ended'}"
+        record += (
+            "" if complete else f"; beside the checkpoints: {', '.join(records) or 'nothing that says how it ended'}"
+        )
         code = 128 - done.code if done.code < 0 else done.code
         yield name, done.code in codes and (complete or bool(records)), f"exit code {code}; {record}"
 
@@ -638,7 +743,11 @@ def seeds():
     for i in (1, 2):
         with folder() as out:
             after = fresh(out)
-        yield f"a process of its own, {i}", after.error is None and after.weights == whole().weights, told(after, whole())
+        yield (
+            f"a process of its own, {i}",
+            after.error is None and after.weights == whole().weights,
+            told(after, whole()),
+        )
 
 
 def memory():
@@ -646,13 +755,20 @@ def memory():
     and as many rows go into an update as were asked for."""
 
     def work(out, error, step):
-        short_of_memory = before(GPT2ForSequenceClassification, "forward", fail(error), lambda *_, **batch: len(batch["input_ids"]) > 3)
+        short_of_memory = before(
+            GPT2ForSequenceClassification, "forward", fail(error), lambda *_, **batch: len(batch["input_ids"]) > 3
+        )
         trainer = make(out, auto_find_batch_size=True, callbacks=[At("on_step_begin", step - 1, short_of_memory)])
         began, watch = [], TrainerCallback()
         watch.on_train_begin = lambda args, state, control, model, **_: began.append(digest(model.state_dict()))
         trainer.add_callback(watch)
         done = train(trainer)
-        return {**done, "batch": trainer.state.train_batch_size, "accumulation": trainer.args.gradient_accumulation_steps, "began": began}
+        return {
+            **done,
+            "batch": trainer.state.train_batch_size,
+            "accumulation": trainer.args.gradient_accumulation_steps,
+            "began": began,
+        }
 
     for error in (RuntimeError("CUDA out of memory."), MemoryError("cannot allocate")):
         for step in (1, 7, 30):
@@ -662,7 +778,12 @@ def memory():
             if after.error:
                 yield name, False, f"not caught: {short(after.error)}"
                 continue
-            clean = after.weights == whole(per_device_train_batch_size=after.batch, gradient_accumulation_steps=after.accumulation).weights
+            clean = (
+                after.weights
+                == whole(
+                    per_device_train_batch_size=after.batch, gradient_accumulation_steps=after.accumulation
+                ).weights
+            )
             rows_an_update = after.batch * after.accumulation
             began = "the first" if after.began[0] == after.began[-1] else "trained"
             what = f"{rows_an_update} rows an update from then on, {'said' if 'batch size' in after.printed else 'nothing said'}; began again from {began} weights"
@@ -678,7 +799,12 @@ def best():
         done = train(trainer, resume)
         metric = (trainer.args.metric_for_best_model or "loss").removeprefix("eval_")
         values = [r[f"eval_{metric}"] for r in trainer.state.log_history if f"eval_{metric}" in r]
-        return {**done, "values": values, "again": trainer.evaluate()[f"eval_{metric}"], "best_step": trainer.state.best_global_step}
+        return {
+            **done,
+            "values": values,
+            "again": trainer.evaluate()[f"eval_{metric}"],
+            "best_step": trainer.state.best_global_step,
+        }
 
     def delete(state, **_):
         shutil.rmtree(state.best_model_checkpoint)
@@ -689,7 +815,14 @@ def best():
     calls = itertools.count(1)
 
     def rounded(predicted):
-        return {"score": round(torch.nn.functional.cross_entropy(torch.tensor(predicted.predictions), torch.tensor(predicted.label_ids)).item(), 1)}
+        return {
+            "score": round(
+                torch.nn.functional.cross_entropy(
+                    torch.tensor(predicted.predictions), torch.tensor(predicted.label_ids)
+                ).item(),
+                1,
+            )
+        }
 
     def nan_once(predicted):
         return {"score": math.nan if next(calls) == 3 else float(np.abs(predicted.predictions).mean())}
@@ -697,14 +830,21 @@ def best():
     def judged(after):
         if after.error:
             return True, short(after.error)
-        return after.again == after.best, f"recorded {after.best:.6g} at step {after.best_step}, the model that comes back has {after.again:.6g}"
+        return (
+            after.again == after.best,
+            f"recorded {after.best:.6g} at step {after.best_step}, the model that comes back has {after.again:.6g}",
+        )
 
     cases = {
         "nothing done to it": {},
         "deleted before the end": {"callbacks": [At("on_step_begin", 46, delete)]},
         "moved before the end": {"callbacks": [At("on_step_begin", 46, move)]},
         "a metric with ties": {"metrics": rounded, "metric_for_best_model": "score", "greater_is_better": False},
-        "a metric that is NaN once": {"metrics": nan_once, "metric_for_best_model": "score", "greater_is_better": False},
+        "a metric that is NaN once": {
+            "metrics": nan_once,
+            "metric_for_best_model": "score",
+            "greater_is_better": False,
+        },
     }
     for name, settings in cases.items():
         with folder() as out:
@@ -769,7 +909,21 @@ def share():
         yield case, same(after, whole()), told(after, whole())
 
 
-TABLE = {1: kills, 2: torn, 3: damage, 6: nonfinite, 7: stops, 8: reruns, 9: disk_full, 10: secrets, 14: ends, 15: seeds, 21: memory, 24: best, 25: share}
+TABLE = {
+    1: kills,
+    2: torn,
+    3: damage,
+    6: nonfinite,
+    7: stops,
+    8: reruns,
+    9: disk_full,
+    10: secrets,
+    14: ends,
+    15: seeds,
+    21: memory,
+    24: best,
+    25: share,
+}
 
 
 def tiny():
@@ -791,7 +945,10 @@ def main() -> None:
         row = {"figure": number, "title": TITLES[number], "passed": passed, "of": len(cases), "seconds": seconds}
         figures.append({**row, "criterion": " ".join(work.__doc__.split()), "cases": cases})
         print(f"{number:>3}  {passed:>3} of {len(cases):<3}  {TITLES[number]}", flush=True)
-        print("\n".join(f"            {'passed' if c['passed'] else 'FAILED'}  {c['case']}: {c['what']}" for c in cases), flush=True)
+        print(
+            "\n".join(f"            {'passed' if c['passed'] else 'FAILED'}  {c['case']}: {c['what']}" for c in cases),
+            flush=True,
+        )
     packages = ("torch", "transformers", "accelerate", "peft", "safetensors", "tokenizers", "numpy")
     record = {
         "date": date.today().isoformat(),
@@ -802,7 +959,9 @@ def main() -> None:
         "not_applicable": [{"figure": n, "title": TITLES[n], "why": why} for n, why in NOT_APPLICABLE.items()],
         "not_measured": [{"figure": n, "title": TITLES[n], "why": why} for n, why in NOT_MEASURED.items()],
     }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path(__file__).with_suffix(".json").write_text(
+        json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     print(f"{sum(f['passed'] for f in figures)} of {sum(f['of'] for f in figures)} in {record['seconds']} s")
 
 

@@ -54,21 +54,41 @@ def main() -> None:
     tokenizer = load_tokenizer("starter")
     rows = tokenize(data, tokenizer)["train"]
     order = list(EpochSampler(rows["length"], 32, "group_by_length", 0))
-    models = {name: load_model("starter", report["labels"], tokenizer, dropout=dropout).train() for name, (dropout, _, _) in VARIANTS.items()}
+    models = {
+        name: load_model("starter", report["labels"], tokenizer, dropout=dropout).train()
+        for name, (dropout, _, _) in VARIANTS.items()
+    }
     for name, (_, attention, _) in VARIANTS.items():
         models[name].set_attn_implementation(attention)
     optimizers = {name: torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True) for name, model in models.items()}
     seconds = {name: [] for name in VARIANTS}
     collate, turns = DataCollatorWithPadding(tokenizer), np.random.default_rng(0)
     for i in range(STEPS + WARM_UP):
-        batch = collate([{k: rows[j][k] for k in ("input_ids", "attention_mask", "labels")} for j in order[32 * i : 32 * (i + 1)]])
+        batch = collate(
+            [{k: rows[j][k] for k in ("input_ids", "attention_mask", "labels")} for j in order[32 * i : 32 * (i + 1)]]
+        )
         for name in turns.permutation(list(VARIANTS)):
             taken = step(models[name], optimizers[name], batch, VARIANTS[name][2])
             if i >= WARM_UP:
                 seconds[name].append(taken)
     first = np.array(next(iter(seconds.values())))
-    result = {name: {"ratio": round(float(np.median(np.array(s) / first)), 2), "median_seconds": round(float(np.median(s)), 3)} for name, s in seconds.items()}
-    record = {"date": date.today().isoformat(), "machine": describe(), "torch": torch.__version__, "transformers": transformers.__version__, "python": platform.python_version(), "steps": STEPS, "batch": 32, "result": result}
+    result = {
+        name: {
+            "ratio": round(float(np.median(np.array(s) / first)), 2),
+            "median_seconds": round(float(np.median(s)), 3),
+        }
+        for name, s in seconds.items()
+    }
+    record = {
+        "date": date.today().isoformat(),
+        "machine": describe(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "steps": STEPS,
+        "batch": 32,
+        "result": result,
+    }
     Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     print("\n".join(f"{name:<20} {r['ratio']:.2f} x   {r['median_seconds']:.3f} s" for name, r in result.items()))
 

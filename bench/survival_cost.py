@@ -83,20 +83,40 @@ class Turns(TrainerCallback):
 
 def plain(tokens, tokenizer, labels, folder):
     "The plain Trainer"
-    model = load_model(labels=labels, tokenizer=tokenizer, seed=SETTINGS.seed, **SETTINGS.section("model"), **SETTINGS.section("model_init"))
+    model = load_model(
+        labels=labels,
+        tokenizer=tokenizer,
+        seed=SETTINGS.seed,
+        **SETTINGS.section("model"),
+        **SETTINGS.section("model_init"),
+    )
     rows = {split: tokens[split].remove_columns("length") for split in ("train", "validation")}
     trainer = SameOrder(
-        model=model, args=training_arguments(SETTINGS, folder), train_dataset=rows["train"], eval_dataset=rows["validation"], processing_class=tokenizer,
-        data_collator=DataCollatorWithPadding(tokenizer), compute_metrics=compute_metrics, compute_loss_func=classification_loss(),
+        model=model,
+        args=training_arguments(SETTINGS, folder),
+        train_dataset=rows["train"],
+        eval_dataset=rows["validation"],
+        processing_class=tokenizer,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=compute_metrics,
+        compute_loss_func=classification_loss(),
     )
-    trainer.sampler = EpochSampler(tokens["train"]["length"], trainer.args.train_batch_size, SETTINGS.train_sampling_strategy, SETTINGS.seed)
+    trainer.sampler = EpochSampler(
+        tokens["train"]["length"], trainer.args.train_batch_size, SETTINGS.train_sampling_strategy, SETTINGS.seed
+    )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
 def ours(tokens, tokenizer, labels, run):
     "ftkit's"
-    model = load_model(labels=labels, tokenizer=tokenizer, seed=SETTINGS.seed, **SETTINGS.section("model"), **SETTINGS.section("model_init"))
+    model = load_model(
+        labels=labels,
+        tokenizer=tokenizer,
+        seed=SETTINGS.seed,
+        **SETTINGS.section("model"),
+        **SETTINGS.section("model_init"),
+    )
     return make_trainer(model, tokens, tokenizer, SETTINGS, run)
 
 
@@ -121,7 +141,9 @@ def side_by_side(pieces, folder, names) -> dict:
         for thread in threads:
             thread.join()
         weights = [dict(trainer.model.named_parameters()) for trainer in trainers.values()]
-        assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[0]), "the two did not train the same"
+        assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[0]), (
+            "the two did not train the same"
+        )
     return {name: {"seconds": t.seconds, "saving": t.saving} for name, t in turns.items()}
 
 
@@ -154,16 +176,30 @@ def main(passes: int) -> None:
         totals = seconds[-1].sum(1)
         ratios.append(totals[1] / totals[0])
         saving.append([found["plain"]["saving"], found["ftkit"]["saving"]])
-        print(f"{number}: plain {totals[0]:.1f} s ({saving[-1][0]:.2f} s in saves), ftkit {totals[1]:.1f} s ({saving[-1][1]:.2f}), ratio {ratios[-1]:.3f}, median turn {np.median(seconds[-1][1] / seconds[-1][0]):.3f}", flush=True)
+        print(
+            f"{number}: plain {totals[0]:.1f} s ({saving[-1][0]:.2f} s in saves), ftkit {totals[1]:.1f} s ({saving[-1][1]:.2f}), ratio {ratios[-1]:.3f}, median turn {np.median(seconds[-1][1] / seconds[-1][0]):.3f}",
+            flush=True,
+        )
     with tempfile.TemporaryDirectory() as folder:
         adaptive = alone(pieces, folder)
     turns = np.concatenate(seconds, 1)
     again = turns[:, np.random.default_rng(0).integers(turns.shape[1], size=(10_000, turns.shape[1]))].sum(2)
     low, high = np.quantile(again[1] / again[0], (0.025, 0.975))
     result = {
-        "date": date.today().isoformat(), "machine": {**describe(), "platform": platform.platform()}, "versions": versions(), "passes": passes, "turns": turns.shape[1],
-        "ratio": {"all": float(turns[1].sum() / turns[0].sum()), "low": float(low), "high": float(high), "each": ratios, "median_turn": float(np.median(turns[1] / turns[0]))},
-        "saving_seconds": {"plain": float(np.mean(saving, 0)[0]), "ftkit": float(np.mean(saving, 0)[1])}, "adaptive": adaptive,
+        "date": date.today().isoformat(),
+        "machine": {**describe(), "platform": platform.platform()},
+        "versions": versions(),
+        "passes": passes,
+        "turns": turns.shape[1],
+        "ratio": {
+            "all": float(turns[1].sum() / turns[0].sum()),
+            "low": float(low),
+            "high": float(high),
+            "each": ratios,
+            "median_turn": float(np.median(turns[1] / turns[0])),
+        },
+        "saving_seconds": {"plain": float(np.mean(saving, 0)[0]), "ftkit": float(np.mean(saving, 0)[1])},
+        "adaptive": adaptive,
     }
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({k: result[k] for k in ("ratio", "saving_seconds", "adaptive")}, indent=1))

@@ -45,7 +45,11 @@ def descriptions(
     inherits = isinstance(obj, type) and not dataclasses.is_dataclass(obj) and "__init__" not in vars(obj)
     if inherits or not callable(obj):
         return {}
-    return {name: parameter.docment for name, parameter in docments(obj, full=True, args_kwargs=True).items() if parameter.docment}
+    return {
+        name: parameter.docment
+        for name, parameter in docments(obj, full=True, args_kwargs=True).items()
+        if parameter.docment
+    }
 
 
 def without_factories(app, what, name, obj, options, signature, return_annotation):
@@ -64,7 +68,9 @@ class LinkNames(SphinxPostTransform):
             entry = entries.get(literal.astext().removesuffix("()"))
             if entry and not inside_link(literal):
                 full_name, page, anchor = entry
-                reference = make_refnode(self.app.builder, self.env.docname, page, anchor, literal.deepcopy(), full_name)
+                reference = make_refnode(
+                    self.app.builder, self.env.docname, page, anchor, literal.deepcopy(), full_name
+                )
                 literal.replace_self(reference)
 
 

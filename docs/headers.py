@@ -21,7 +21,9 @@ if "google.colab" in sys.modules:  # Colab brings torch and transformers along; 
 
 def header(path: Path) -> tuple[str, str]:
     "Badge and install cell of a notebook"
-    return BADGE.format(repository=REPOSITORY.removeprefix("https://github.com/"), name=path.name), INSTALL.format(address=REPOSITORY)
+    return BADGE.format(repository=REPOSITORY.removeprefix("https://github.com/"), name=path.name), INSTALL.format(
+        address=REPOSITORY
+    )
 
 
 def with_header(path: Path):

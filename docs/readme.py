@@ -39,7 +39,9 @@ def code_blocks(cell) -> list[str]:
     if directives.get("include") == "false":
         return []
     shown = source.strip() and directives.get("echo") != "false"
-    return ([fence(source, "python")] if shown else []) + [block for output in cell.outputs if (block := output_block(output))]
+    return ([fence(source, "python")] if shown else []) + [
+        block for output in cell.outputs if (block := output_block(output))
+    ]
 
 
 def fence(text: str, language: str) -> str:
@@ -51,7 +53,10 @@ def output_block(output) -> str:
     "An output as Markdown: the richest form that GitHub shows"
     if output.output_type == "stream":
         return fence("".join(output.text), "text")
-    data = {kind: content if isinstance(content, str) else "".join(content) for kind, content in output.get("data", {}).items()}
+    data = {
+        kind: content if isinstance(content, str) else "".join(content)
+        for kind, content in output.get("data", {}).items()
+    }
     if "image/png" in data:
         return picture(data["image/png"], output.get("metadata", {}).get("image/png", {}))
     if "text/markdown" in data:

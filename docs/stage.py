@@ -13,7 +13,16 @@ import shutil
 from pathlib import Path
 
 from fastcore.nbio import mk_cell, write_nb
-from notebooks import NOTEBOOKS, PROJECT, REPOSITORY, ROOT, exported_module, outside_fences, read_visible, split_directives
+from notebooks import (
+    NOTEBOOKS,
+    PROJECT,
+    REPOSITORY,
+    ROOT,
+    exported_module,
+    outside_fences,
+    read_visible,
+    split_directives,
+)
 
 PACKAGE = ROOT / PROJECT["name"]
 PAGES = ROOT / "_site_src"
@@ -108,7 +117,12 @@ def set_display(cell) -> bool:
 def prose(text: str) -> str:
     "Markdown that reads well in Jupyter as Markdown that reads well here: lead, notes, badges, links out of nbs/"
     text = re.sub(r"\A# (.+)\n\s*((?:> (?!\*\*).*\n?)+)", lead, text)
-    text = re.sub(r"^> \*\*(Note|Tip|Warning|Important|Caution)(?::\*\*|\*\*:)[ ]*(.*(?:\n>.*)*)", admonition, text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^> \*\*(Note|Tip|Warning|Important|Caution)(?::\*\*|\*\*:)[ ]*(.*(?:\n>.*)*)",
+        admonition,
+        text,
+        flags=re.MULTILINE,
+    )
     text = text.replace(COLAB_BADGE, "colab-badge.svg")
     text = re.sub(r"!\[([^\]]*)\]\(https?:[^)]+\)", r"\1", text)
     return re.sub(r"(?<=\]\()\.\./", f"{REPOSITORY}/blob/main/", text)

@@ -12,7 +12,17 @@ import torch
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState
 
-from ftkit.checkpoints import STAGING, check_room, commit, expected_bytes, folder_bytes, newest, problem, prune, step_of
+from ftkit.checkpoints import (
+    STAGING,
+    check_room,
+    commit,
+    expected_bytes,
+    folder_bytes,
+    newest,
+    problem,
+    prune,
+    step_of,
+)
 from ftkit.errors import NotFinite, RunFailed
 from ftkit.views import LiveChart, in_notebook
 
@@ -32,7 +42,9 @@ class RunLog(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         "Numbers as the Trainer logs them"
-        if self.training and "train_runtime" not in logs:  # its train_loss is wrong after a resume: the curve is in the other lines
+        if (
+            self.training and "train_runtime" not in logs
+        ):  # its train_loss is wrong after a resume: the curve is in the other lines
             self.run.log(step=state.global_step, **logs)
 
     def on_train_end(self, args, state, control, **kwargs):
@@ -52,7 +64,12 @@ class Checkpoints(TrainerCallback):
         limit: int | None = None,  # save_total_limit: newest checkpoints to keep beside the best; default: 2
         share: float | None = None,  # of the time, for saving between the epochs' ends; default: SAVING_SHARE
     ):
-        self.run, self.folder, self.limit, self.share = run, run.path / "checkpoints", limit or 2, SAVING_SHARE if share is None else share
+        self.run, self.folder, self.limit, self.share = (
+            run,
+            run.path / "checkpoints",
+            limit or 2,
+            SAVING_SHARE if share is None else share,
+        )
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         "The best checkpoint is where this folder is now, not where it was when it was written. Room for the kept ones, the best and a new one is asked for now"
@@ -64,7 +81,11 @@ class Checkpoints(TrainerCallback):
         shutil.rmtree(self.folder / STAGING, ignore_errors=True)
         self.folder.mkdir(exist_ok=True)
         there = len(list(self.folder.glob("step-*")))
-        check_room(self.folder, max(1, self.limit + 2 - there) * self.bytes, f"training, with room for {self.limit + 2} checkpoints,")
+        check_room(
+            self.folder,
+            max(1, self.limit + 2 - there) * self.bytes,
+            f"training, with room for {self.limit + 2} checkpoints,",
+        )
         self.run.update(checkpoint_bytes=self.bytes)
         self.find_best(state)
 
@@ -76,7 +97,9 @@ class Checkpoints(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         "Is it worth a checkpoint? Its time must be within the share of the time since the last one, and with the saves to come within that of the whole training"
         self.asked = time.monotonic()
-        whole = (self.asked - self.began) * (state.max_steps - self.first) / (state.global_step - self.first)  # seconds, at the pace so far
+        whole = (
+            (self.asked - self.began) * (state.max_steps - self.first) / (state.global_step - self.first)
+        )  # seconds, at the pace so far
         to_come = self.cost * (1 + saves_left(args, state))
         affordable = self.share * (self.asked - self.saved) >= self.cost and self.share * whole >= self.spent + to_come
         follows = epoch_ends(state) and "epoch" in (args.eval_strategy, args.save_strategy)
@@ -88,31 +111,54 @@ class Checkpoints(TrainerCallback):
     def on_evaluate(self, args, state, control, metrics=None, **kwargs):
         "A save that follows is timed from here. The best step so far is saved whatever `save_steps` says: else its weights could not be given"
         self.asked = time.monotonic()
-        value, best = metrics.get(f"eval_{args.metric_for_best_model.removeprefix('eval_')}", math.nan), state.best_metric
-        if best is None and value == value or best is not None and (value > best if args.greater_is_better else value < best):
+        value, best = (
+            metrics.get(f"eval_{args.metric_for_best_model.removeprefix('eval_')}", math.nan),
+            state.best_metric,
+        )
+        if (
+            best is None
+            and value == value
+            or best is not None
+            and (value > best if args.greater_is_better else value < best)
+        ):
             control.should_save |= args.load_best_model_at_end
 
     def on_save(self, args, state, control, model=None, **kwargs):
         "Called when the Trainer has written its folder"
         if bad := next((name for name, p in model.named_parameters() if not torch.isfinite(p.sum())), None):
-            raise NotFinite(f"step {state.global_step}: the weights of {bad} are not finite; they are not kept. {last_whole(self.folder)}.")
+            raise NotFinite(
+                f"step {state.global_step}: the weights of {bad} are not finite; they are not kept. {last_whole(self.folder)}."
+            )
         best = state.best_global_step
         needed = best if best == state.global_step or (self.folder / f"step-{best}").is_dir() else None
-        checkpoint = commit(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.folder, state.global_step, needed, self.run.read().get("id"))
+        checkpoint = commit(
+            Path(args.output_dir) / f"checkpoint-{state.global_step}",
+            self.folder,
+            state.global_step,
+            needed,
+            self.run.read().get("id"),
+        )
         self.find_best(state)
-        steps = sorted(step_of(p) for p in self.folder.glob("step-*") if p.is_dir() and 0 <= step_of(p) <= state.global_step)
+        steps = sorted(
+            step_of(p) for p in self.folder.glob("step-*") if p.is_dir() and 0 <= step_of(p) <= state.global_step
+        )
         prune(self.folder, {*steps[-self.limit :], best or 0})
         self.saved = time.monotonic()
         self.cost, self.bytes = self.saved - self.asked, folder_bytes(checkpoint)
         self.spent += self.cost
-        self.run.update(timing={"train_seconds": self.before + self.saved - self.began, "total_seconds": None}, checkpoint_bytes=self.bytes)
+        self.run.update(
+            timing={"train_seconds": self.before + self.saved - self.began, "total_seconds": None},
+            checkpoint_bytes=self.bytes,
+        )
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         "The training is over and the best weights will be read: are they what was written?"
         if "train_runtime" in logs and args.load_best_model_at_end and state.best_global_step:
             best = self.folder / f"step-{state.best_global_step}"
             if reason := problem(best):
-                raise RunFailed(f"{best.name} has the best weights (validation {args.metric_for_best_model} {state.best_metric:.4f}), but {reason}: they cannot be given.")
+                raise RunFailed(
+                    f"{best.name} has the best weights (validation {args.metric_for_best_model} {state.best_metric:.4f}), but {reason}: they cannot be given."
+                )
 
     def on_train_end(self, args, state, control, **kwargs):
         "Nothing half done is left"
@@ -123,7 +169,11 @@ def saves_left(args, state) -> int:
     "How many saves are due until the training ends, whatever they cost"
     if args.save_strategy == "epoch":
         return state.num_train_epochs - int(state.epoch)
-    return (state.max_steps - state.global_step) // state.save_steps if args.save_strategy == "steps" and state.save_steps > 0 else 0
+    return (
+        (state.max_steps - state.global_step) // state.save_steps
+        if args.save_strategy == "steps" and state.save_steps > 0
+        else 0
+    )
 
 
 def epoch_ends(state) -> bool:
@@ -219,7 +269,9 @@ class Finite(TrainerCallback):
     def failure(self, what: str, args, state) -> NotFinite:
         "Step, likely causes, and what is left"
         causes = f"a learning rate that is too high (now {args.learning_rate:g}), labels that are wrong, or {'bf16' if args.bf16 else 'fp16' if args.fp16 else 'the model itself'}"
-        return NotFinite(f"step {state.global_step + 1}: the {what} is not finite; the weights were not changed. Likely causes: {causes}. {last_whole(self.folder)}.")
+        return NotFinite(
+            f"step {state.global_step + 1}: the {what} is not finite; the weights were not changed. Likely causes: {causes}. {last_whole(self.folder)}."
+        )
 
 
 def last_whole(folder: Path) -> str:
@@ -247,11 +299,18 @@ class Patience(EarlyStoppingCallback):
         checkpoint: Path,  # a whole one
     ) -> bool:
         "Had patience ended the training there? A run that was killed after that step has nothing left to train"
-        return self.counted(TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))) >= self.early_stopping_patience
+        return (
+            self.counted(TrainerState.load_from_json(str(checkpoint / "trainer_state.json")))
+            >= self.early_stopping_patience
+        )
 
     def counted(self, state) -> int:
         "Evaluations without a better one, as the trainer's state has them"
-        return state.stateful_callbacks.get(type(self).__name__, {}).get("attributes", {}).get("early_stopping_patience_counter", 0)
+        return (
+            state.stateful_callbacks.get(type(self).__name__, {})
+            .get("attributes", {})
+            .get("early_stopping_patience_counter", 0)
+        )
 
 
 class TerminalProgress(TrainerCallback):
@@ -261,7 +320,15 @@ class TerminalProgress(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         "Open the bar"
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step", file=sys.stderr, disable=None, leave=False)
+        self.bar = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc="train",
+            unit="step",
+            file=sys.stderr,
+            disable=None,
+            leave=False,
+        )
 
     def on_step_end(self, args, state, control, **kwargs):
         "One step further"

@@ -55,12 +55,27 @@ def write_card(
     record, settings = run.record, run.settings
     base = base_model(settings.model_name_or_path)
     test, rungs = record["metrics"]["test"], record["baselines"]
-    front = {"pipeline_tag": "text-classification", "library_name": "transformers", "tags": ["ftkit"], "base_model": base}
+    front = {
+        "pipeline_tag": "text-classification",
+        "library_name": "transformers",
+        "tags": ["ftkit"],
+        "base_model": base,
+    }
     rows = [("test accuracy", test["accuracy"]), ("test macro F1", test["f1_macro"])]
     rows += [(f"F1 of {plain_text(name)}", scores["f1"]) for name, scores in test["per_class"].items()]
-    table = ["| | score | interval | rows |", "|---|---|---|---|"] + [f"| {n} | {s['value']:.3f} | {s['low']:.3f} to {s['high']:.3f} | {s['n']} |" for n, s in rows]
-    ladder = ["| baseline on the same rows | accuracy |", "|---|---|"] + [f"| {n} | {interval(r['accuracy'])} |" for n, r in rungs.items()] if rungs else []
-    data = [f"- {s}: {record['data'][s]['rows']} rows, sha256 of texts and labels in order `{record['data'][s]['sha256']}`" for s in ("train", "validation", "test")]
+    table = ["| | score | interval | rows |", "|---|---|---|---|"] + [
+        f"| {n} | {s['value']:.3f} | {s['low']:.3f} to {s['high']:.3f} | {s['n']} |" for n, s in rows
+    ]
+    ladder = (
+        ["| baseline on the same rows | accuracy |", "|---|---|"]
+        + [f"| {n} | {interval(r['accuracy'])} |" for n, r in rungs.items()]
+        if rungs
+        else []
+    )
+    data = [
+        f"- {s}: {record['data'][s]['rows']} rows, sha256 of texts and labels in order `{record['data'][s]['sha256']}`"
+        for s in ("train", "validation", "test")
+    ]
     text = CARD.format(
         front="\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items() if value),
         name=plain_text(run.path.name),

@@ -74,7 +74,10 @@ def commit(
     with ThreadPoolExecutor(2 * len(files) or 1) as pool:  # they are read while the disk takes them
         fingerprints, on_disk = pool.map(sha256_file, files), pool.map(flush, files)
         list(on_disk)  # an error of the disk is raised here
-    entries = {p.relative_to(written).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256} for p, sha256 in zip(files, fingerprints)}
+    entries = {
+        p.relative_to(written).as_posix(): {"bytes": p.stat().st_size, "sha256": sha256}
+        for p, sha256 in zip(files, fingerprints)
+    }
     content = {"run": run, "step": step, "best": best, "files": entries}
     write_json(written / MANIFEST, {**content, "sha256": sha256_json(content)})
     flush(written)
@@ -166,7 +169,9 @@ def newest(
 ) -> tuple[Path | None, list[str]]:
     "The newest checkpoint that verifies, and why newer ones were passed over"
     passed = []
-    for checkpoint in sorted((p for p in folder.glob("step-*") if p.is_dir() and step_of(p) >= 0), key=step_of, reverse=True):
+    for checkpoint in sorted(
+        (p for p in folder.glob("step-*") if p.is_dir() and step_of(p) >= 0), key=step_of, reverse=True
+    ):
         reason = problem(checkpoint)
         if reason is None and run and read_manifest(checkpoint).get("run") != run:
             reason = "it is of another run"
@@ -206,14 +211,26 @@ def check_room(
     "`RunFailed` where the disk has not that much room"
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise RunFailed(f"{what} needs {size(needed)}, and {folder} has {size(free)} free. Make room, or give --runs_dir on another disk.")
+        raise RunFailed(
+            f"{what} needs {size(needed)}, and {folder} has {size(free)} free. Make room, or give --runs_dir on another disk."
+        )
 
 
 def no_room(error: BaseException) -> bool:
     "Was something not written because the disk, the quota or the largest size of a file was reached?"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         return True
-    return any(words in str(error) for words in ("No space left", "File too large", "Disk quota exceeded", "inline_container", "PytorchStreamWriter", "iostream error"))
+    return any(
+        words in str(error)
+        for words in (
+            "No space left",
+            "File too large",
+            "Disk quota exceeded",
+            "inline_container",
+            "PytorchStreamWriter",
+            "iostream error",
+        )
+    )
 
 
 def prune(

@@ -46,29 +46,57 @@ def add_keys(parser: argparse.ArgumentParser) -> None:
 
 def build_parser() -> Parser:
     "The command line"
-    parser = Parser(prog="ftkit", description="Fine-tune language models, with numbers you can trust and runs that survive.", allow_abbrev=False)
+    parser = Parser(
+        prog="ftkit",
+        description="Fine-tune language models, with numbers you can trust and runs that survive.",
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"ftkit {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     shared = Parser(add_help=False, allow_abbrev=False)
-    shared.add_argument("--runs_dir", metavar="DIR", help="the folder of the runs (default: runs beside the settings file, else in the current folder)")
+    shared.add_argument(
+        "--runs_dir",
+        metavar="DIR",
+        help="the folder of the runs (default: runs beside the settings file, else in the current folder)",
+    )
     shared.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else there")
-    train = commands.add_parser("train", parents=[shared], allow_abbrev=False, help="run an experiment", description="Run an experiment: settings come from flags, then the file, then the preset, then the defaults.")
+    train = commands.add_parser(
+        "train",
+        parents=[shared],
+        allow_abbrev=False,
+        help="run an experiment",
+        description="Run an experiment: settings come from flags, then the file, then the preset, then the defaults.",
+    )
     train.add_argument("settings", nargs="?", metavar="SETTINGS.INI", help="a settings file")
     train.add_argument("--preset", metavar="NAME", help=f"a ready experiment: {', '.join(PRESETS)}")
     train.add_argument("--run", metavar="NAME", help="name of the new run (default: date and time)")
     train.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped, failed or killed")
-    train.add_argument("--rerun", metavar="RUN", help="repeat a run from its record, as a new run beside it, and say whether the result is the same")
+    train.add_argument(
+        "--rerun",
+        metavar="RUN",
+        help="repeat a run from its record, as a new run beside it, and say whether the result is the same",
+    )
     add_keys(train)
-    evaluate = commands.add_parser("evaluate", parents=[shared], allow_abbrev=False, help="score a run's model on labelled rows")
+    evaluate = commands.add_parser(
+        "evaluate", parents=[shared], allow_abbrev=False, help="score a run's model on labelled rows"
+    )
     evaluate.add_argument("run", metavar="RUN", help="a run folder, or a name below runs_dir")
     evaluate.add_argument("--file", metavar="F", help="labelled rows (default: the run's own test rows)")
-    predict = commands.add_parser("predict", parents=[shared], allow_abbrev=False, help="classify texts with a run's model")
+    predict = commands.add_parser(
+        "predict", parents=[shared], allow_abbrev=False, help="classify texts with a run's model"
+    )
     predict.add_argument("run", metavar="RUN", help="a run folder, or a name below runs_dir")
     predict.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify")
     predict.add_argument("--file", metavar="F", help="texts from a file's text column")
-    predict.add_argument("--text_column_name", metavar="C", help="the column with the text (default: the one that the run was trained on)")
+    predict.add_argument(
+        "--text_column_name",
+        metavar="C",
+        help="the column with the text (default: the one that the run was trained on)",
+    )
     predict.add_argument("--out", metavar="F", help="write a .csv or .jsonl file instead of stdout")
-    runs = commands.add_parser("runs", parents=[shared], allow_abbrev=False, help="list the runs, or compare two of them")
+    runs = commands.add_parser(
+        "runs", parents=[shared], allow_abbrev=False, help="list the runs, or compare two of them"
+    )
     runs.add_argument("runs", nargs="*", metavar="RUN", help="two runs to compare")
     return parser
 
@@ -135,7 +163,9 @@ def command_train(args: argparse.Namespace, extra: dict[str, object]) -> None:
     settings, runs_dir = settings_of(args, extra), runs_dir_of(args)
     given = args.settings or args.preset or extra or any(hasattr(args, name) for name in KEYS)
     if args.rerun is not None and (given or args.resume is not None):
-        raise UserError("--rerun repeats a run with its own settings. Give nothing else with it but --run, or start a new run.")
+        raise UserError(
+            "--rerun repeats a run with its own settings. Give nothing else with it but --run, or start a new run."
+        )
     if args.resume is not None and (given or args.run is not None):
         raise UserError("--resume goes on with a run's own settings. Give nothing else with it, or start a new run.")
     quiet_libraries()
@@ -148,7 +178,11 @@ def command_train(args: argparse.Namespace, extra: dict[str, object]) -> None:
 
         run = rerun(Run.load(args.rerun, runs_dir), name=args.run, runs_dir=args.runs_dir)
     else:
-        run = Run.load(args.resume, runs_dir).resume() if args.resume is not None else fine_tune(settings, runs_dir=runs_dir, name=args.run)
+        run = (
+            Run.load(args.resume, runs_dir).resume()
+            if args.resume is not None
+            else fine_tune(settings, runs_dir=runs_dir, name=args.run)
+        )
     if args.json:
         return dump(run.record)
     record = run.record
@@ -224,7 +258,9 @@ def command_runs(args: argparse.Namespace) -> None:
         return dump({"runs": rows})
     show(f"{'run':<28} {'status':<9} {'test accuracy':<24} {'seconds':>8}  model")
     for row in rows:
-        show(f"{row['run']:<28} {row['status']:<9} {row['accuracy'] or '-':<24} {row['seconds'] or '-':>8}  {row['model']}")
+        show(
+            f"{row['run']:<28} {row['status']:<9} {row['accuracy'] or '-':<24} {row['seconds'] or '-':>8}  {row['model']}"
+        )
 
 
 @contextmanager
@@ -279,7 +315,9 @@ def add_late_words(parser: Parser, args: argparse.Namespace, rest: list[str]) ->
 def run_command(argv: list[str]) -> int:
     "Parse and dispatch"
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
-        raise UserError(f"there is no command '{argv[0]}'.{nearest(argv[0], COMMANDS)} Commands: {', '.join(COMMANDS)}.")
+        raise UserError(
+            f"there is no command '{argv[0]}'.{nearest(argv[0], COMMANDS)} Commands: {', '.join(COMMANDS)}."
+        )
     extra = {}
     if argv[:1] == ["train"]:
         argv, extra = pass_through(argv)

@@ -26,8 +26,32 @@ from .starter import posts_path
 
 # %% ../nbs/03_data.ipynb #c004
 SPLITS = ("train", "validation", "test")
-TEXT_NAMES = ("text", "sentence", "tweet", "post", "review", "comment", "message", "content", "body", "utterance", "question")
-LABEL_NAMES = ("label", "labels", "label_text", "sentiment", "class", "category", "target", "intent", "topic", "rating", "stars")
+TEXT_NAMES = (
+    "text",
+    "sentence",
+    "tweet",
+    "post",
+    "review",
+    "comment",
+    "message",
+    "content",
+    "body",
+    "utterance",
+    "question",
+)
+LABEL_NAMES = (
+    "label",
+    "labels",
+    "label_text",
+    "sentiment",
+    "class",
+    "category",
+    "target",
+    "intent",
+    "topic",
+    "rating",
+    "stars",
+)
 
 # %% ../nbs/03_data.ipynb #c023
 def as_table(
@@ -36,10 +60,21 @@ def as_table(
     "A DataFrame or a Dataset as a table of text"
     if isinstance(rows, Dataset):
         features = rows.features
-        rows = {n: [features[n].int2str(v) if isinstance(features[n], ClassLabel) else v for v in rows[n]] for n in rows.column_names}
+        rows = {
+            n: [features[n].int2str(v) if isinstance(features[n], ClassLabel) else v for v in rows[n]]
+            for n in rows.column_names
+        }
         return Table({n: [cell(v) for v in values] for n, values in rows.items()})
     missing = rows.isna()
-    return Table({str(n): [None if gone else cell(v.item() if isinstance(v, np.generic) else v) for v, gone in zip(rows[n], missing[n])] for n in rows.columns})
+    return Table(
+        {
+            str(n): [
+                None if gone else cell(v.item() if isinstance(v, np.generic) else v)
+                for v, gone in zip(rows[n], missing[n])
+            ]
+            for n in rows.columns
+        }
+    )
 
 # %% ../nbs/03_data.ipynb #c027
 def read_hub(
@@ -48,19 +83,26 @@ def read_hub(
 ) -> dict[str, Table]:
     "The splits of a data set on the Hub, label numbers replaced by their names"
     if os.path.exists(name) or importlib.util.find_spec(f"datasets.packaged_modules.{name.partition('.')[0]}"):
-        raise UserError(f"dataset_name = {name}: is not a data set on the Hub. For a file of your own write train_file = its path.")
+        raise UserError(
+            f"dataset_name = {name}: is not a data set on the Hub. For a file of your own write train_file = its path."
+        )
     try:
         loaded = load_dataset(name, config)
     except Exception as e:  # datasets raises many kinds, each with its cause underneath
         cause = str(e.__cause__ or e).splitlines()[0]
-        raise UserError(f"dataset_name = {name}: cannot be loaded from the Hub ({cause}). Check the name and the network, or give train_file.") from e
+        raise UserError(
+            f"dataset_name = {name}: cannot be loaded from the Hub ({cause}). Check the name and the network, or give train_file."
+        ) from e
     tables = {}
     for split, rows in loaded.items():
         columns = {}
         for column, feature in rows.features.items():
             values = list(rows[column])
             named = isinstance(feature, ClassLabel)
-            columns[column] = [feature.int2str(v) if named and v is not None and v >= 0 else None if named else cell(v) for v in values]
+            columns[column] = [
+                feature.int2str(v) if named and v is not None and v >= 0 else None if named else cell(v)
+                for v in values
+            ]
         tables[{"valid": "validation", "dev": "validation"}.get(split, split)] = Table(columns)
     if "train" not in tables:
         raise UserError(f"dataset_name = {name}: has no split 'train', only {', '.join(tables)}.")
@@ -79,7 +121,9 @@ def read_source(
     if dataset is not None:
         parts = dataset if isinstance(dataset, dict) else {"train": dataset}
         if "train" not in parts:
-            raise UserError(f"the dictionary of rows has no 'train'. It has: {', '.join(map(str, parts)) or 'nothing'}.")
+            raise UserError(
+                f"the dictionary of rows has no 'train'. It has: {', '.join(map(str, parts)) or 'nothing'}."
+            )
         return {split: as_table(rows) for split, rows in parts.items()}
     files = {"train": train_file, "validation": validation_file, "test": test_file}
     if train_file:
@@ -90,7 +134,9 @@ def read_source(
     if dataset_name == "starter":
         return {"train": read_table(posts_path())}
     if not dataset_name:
-        raise UserError("there is no data. Give train_file (your own rows) or dataset_name (a data set on the Hub, or starter).")
+        raise UserError(
+            "there is no data. Give train_file (your own rows) or dataset_name (a data set on the Hub, or starter)."
+        )
     return read_hub(dataset_name, dataset_config_name)
 
 # %% ../nbs/03_data.ipynb #c035
@@ -105,12 +151,16 @@ def find_column(
     if wanted is not None:
         if wanted in names:
             return wanted
-        raise UserError(f"{key} = {wanted}: there is no such column.{nearest(wanted, names)} Columns: {', '.join(names)}.")
+        raise UserError(
+            f"{key} = {wanted}: there is no such column.{nearest(wanted, names)} Columns: {', '.join(names)}."
+        )
     lowered = {n.strip().lower(): n for n in reversed(names)}
     for name in usual:
         if name in lowered:
             return lowered[name]
-    raise UserError(f"{key} is not given and cannot be guessed. Columns: {', '.join(names)}. Write {key} = one of them.")
+    raise UserError(
+        f"{key} is not given and cannot be guessed. Columns: {', '.join(names)}. Write {key} = one of them."
+    )
 
 # %% ../nbs/03_data.ipynb #c040
 def clean(
@@ -172,9 +222,13 @@ def label_names(
     if all(re.fullmatch(r"-?\d+", n) for n in names):
         names.sort(key=int)
     if len(names) < 2:
-        raise UserError(f"every row has the label '{names[0]}'. A classifier needs at least two labels: check label_column_name.")
+        raise UserError(
+            f"every row has the label '{names[0]}'. A classifier needs at least two labels: check label_column_name."
+        )
     if len(names) > 200 or len(names) > len(labels) / 2:
-        raise UserError(f"{len(names)} different labels in {len(labels)} rows: that looks like free text or numbers, not labels. Check label_column_name.")
+        raise UserError(
+            f"{len(names)} different labels in {len(labels)} rows: that looks like free text or numbers, not labels. Check label_column_name."
+        )
     return names
 
 # %% ../nbs/03_data.ipynb #c067
@@ -187,9 +241,14 @@ def as_dataset(
     "Texts and label names as a `Dataset` whose labels are a `ClassLabel`"
     unknown = sorted(set(labels) - set(names))
     if unknown:
-        raise UserError(f"the {split} rows have the label '{unknown[0]}' ({labels.count(unknown[0])} rows), which no training row has. Labels: {', '.join(names)}.")
+        raise UserError(
+            f"the {split} rows have the label '{unknown[0]}' ({labels.count(unknown[0])} rows), which no training row has. Labels: {', '.join(names)}."
+        )
     ids = {n: i for i, n in enumerate(names)}
-    return Dataset.from_dict({"text": texts, "label": [ids[x] for x in labels]}, features=Features(text=Value("string"), label=ClassLabel(names=names)))
+    return Dataset.from_dict(
+        {"text": texts, "label": [ids[x] for x in labels]},
+        features=Features(text=Value("string"), label=ClassLabel(names=names)),
+    )
 
 # %% ../nbs/03_data.ipynb #c070
 def sample(
@@ -222,17 +281,25 @@ def labelled_rows(
     "Texts, labels and what was dropped. Duplicates are dropped from training rows alone: a score rests on the rows that were given"
     for column in (text_column, label_column):
         if column not in table.columns:
-            raise UserError(f"the {split} rows have no column '{column}', which the training rows have. Columns: {', '.join(table.columns)}.")
+            raise UserError(
+                f"the {split} rows have no column '{column}', which the training rows have. Columns: {', '.join(table.columns)}."
+            )
     texts, labels = table.columns[text_column], table.columns[label_column]
     for name, values in ((text_column, texts), (label_column, labels)):
         for number, value in enumerate(values, table.first_row):
             if value is not None and not isinstance(value, str):
-                raise UserError(f"the {split} rows, row {number}, column '{name}': expected a text, found {type(value).__name__}.")
+                raise UserError(
+                    f"the {split} rows, row {number}, column '{name}': expected a text, found {type(value).__name__}."
+                )
             if value is not None and any("\ud800" <= c <= "\udfff" for c in value):
-                raise UserError(f"the {split} rows, row {number}, column '{name}': holds half of a character (a lone surrogate). Remove it, or the row.")
+                raise UserError(
+                    f"the {split} rows, row {number}, column '{name}': holds half of a character (a lone surrogate). Remove it, or the row."
+                )
     kept, dropped = clean(texts, labels, keep_duplicates=split != "train")
     if not kept:
-        raise UserError(f"the {split} rows: none has both a text ('{text_column}') and a label ('{label_column}'). Check the column names.")
+        raise UserError(
+            f"the {split} rows: none has both a text ('{text_column}') and a label ('{label_column}'). Check the column names."
+        )
     return [texts[i] for i in kept], [labels[i].strip() for i in kept], dropped
 
 # %% ../nbs/03_data.ipynb #c081
@@ -256,7 +323,10 @@ def load_data(
     tables = read_source(dataset, dataset_name, dataset_config_name, train_file, validation_file, test_file)
     text_column = find_column(tables["train"], text_column_name, TEXT_NAMES, "text_column_name")
     label_column = find_column(tables["train"], label_column_name, LABEL_NAMES, "label_column_name")
-    parts, report = {}, {"text_column": text_column, "label_column": label_column, "read": {}, "dropped": {}, "carved": []}
+    parts, report = (
+        {},
+        {"text_column": text_column, "label_column": label_column, "read": {}, "dropped": {}, "carved": []},
+    )
     for name, table in tables.items():
         texts, labels, dropped = labelled_rows(table, text_column, label_column, name)
         parts[name] = (texts, labels)
@@ -266,14 +336,24 @@ def load_data(
     for name, size in (("test", test_size), ("validation", validation_size)):
         if name not in parts:
             if size >= left:
-                raise UserError(f"test_size = {test_size} and validation_size = {validation_size} leave no rows to train on. Make one smaller.")
+                raise UserError(
+                    f"test_size = {test_size} and validation_size = {validation_size} leave no rows to train on. Make one smaller."
+                )
             texts, labels = parts["train"]
             rest, carved = split(texts, labels, size / left, data_seed)
             left -= size
-            parts["train"], parts[name] = [([texts[i] for i in part], [labels[i] for i in part]) for part in (rest, carved)]
+            parts["train"], parts[name] = [
+                ([texts[i] for i in part], [labels[i] for i in part]) for part in (rest, carved)
+            ]
             report["carved"].append(name)
     limits = {"train": max_train_samples, "validation": max_eval_samples, "test": max_predict_samples}
-    data = DatasetDict({name: sample(as_dataset(*parts[name], names, name), limits[name], data_seed) for name in SPLITS})
+    data = DatasetDict(
+        {name: sample(as_dataset(*parts[name], names, name), limits[name], data_seed) for name in SPLITS}
+    )
     for name, rows in data.items():
-        report[name] = {"rows": len(rows), "sha256": rows_sha256(rows), "labels": {n: int(c) for n, c in zip(names, np.bincount(rows["label"], minlength=len(names)))}}
+        report[name] = {
+            "rows": len(rows),
+            "sha256": rows_sha256(rows),
+            "labels": {n: int(c) for n, c in zip(names, np.bincount(rows["label"], minlength=len(names)))},
+        }
     return data, report

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import torch
 
-NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc", "alloc_failed", "cudnn_status_not_supported")
+NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
+    "cudnn_status_not_supported",
+)
 
 
 def device_name() -> str:
@@ -53,4 +61,10 @@ def describe() -> dict:
     "The machine, for the run's record"
     kind = device_name()
     name = torch.cuda.get_device_name() if kind == "cuda" else platform.processor() or platform.machine()
-    return {"device": kind, "device_name": name, "precision": precision(), "threads": torch.get_num_threads(), "platform": platform.platform()}
+    return {
+        "device": kind,
+        "device_name": name,
+        "precision": precision(),
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+    }

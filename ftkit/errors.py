@@ -6,8 +6,16 @@ import re
 import unicodedata
 
 SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD|PASSWD", re.IGNORECASE)
-USER_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]+:/{1,2})[^/?#\s'\"]*@", re.IGNORECASE)  # one slash: a path was made of the URL
-UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (text direction among them), half characters, line and paragraph separators
+USER_PASSWORD = re.compile(
+    r"(\b[a-z][a-z0-9+.-]+:/{1,2})[^/?#\s'\"]*@", re.IGNORECASE
+)  # one slash: a path was made of the URL
+UNSEEN = (
+    "Cc",
+    "Cf",
+    "Cs",
+    "Zl",
+    "Zp",
+)  # control, format (text direction among them), half characters, line and paragraph separators
 
 
 class OneLine:
@@ -47,7 +55,13 @@ def scrubbed(
 ) -> str:
     "The text without secrets: no user:password@ of a URL, no value of an environment variable that is named like a token, key or password"
     text = USER_PASSWORD.sub(r"\1***@", text)
-    values = {line for name, value in os.environ.items() if SECRET.search(name) for line in value.splitlines() if len(line) >= 8}
+    values = {
+        line
+        for name, value in os.environ.items()
+        if SECRET.search(name)
+        for line in value.splitlines()
+        if len(line) >= 8
+    }
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, "***")
     return text
@@ -58,4 +72,9 @@ def visible(
     keep: str = "",  # characters that may stay, such as the line break
 ) -> str:
     "The text with control characters written out (`\\x1b`), so that no terminal or page obeys them. The joiners of emoji, Persian and Hindi stay"
-    return "".join(c if unicodedata.category(c) not in UNSEEN or c in keep + "\u200c\u200d" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(
+        c
+        if unicodedata.category(c) not in UNSEEN or c in keep + "\u200c\u200d"
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )

@@ -13,7 +13,15 @@ from pathlib import Path
 
 from ftkit.errors import UserError
 
-KINDS = {".csv": "csv", ".tsv": "tsv", ".txt": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+KINDS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
@@ -36,19 +44,29 @@ def read_table(
     "The rows of a file as text; `UserError` names file, row, cause and remedy"
     path = Path(path)
     if not os.path.exists(path):  # false, not an error, where a name is too long
-        beside = sorted(p.name for p in path.parent.glob("*") if p.suffix in KINDS and p.suffix != ".txt") if os.path.isdir(path.parent) else []
-        raise UserError(f"{path}: there is no such file." + (f" Beside it: {', '.join(beside[:5])}." if beside else ""))
+        beside = (
+            sorted(p.name for p in path.parent.glob("*") if p.suffix in KINDS and p.suffix != ".txt")
+            if os.path.isdir(path.parent)
+            else []
+        )
+        raise UserError(
+            f"{path}: there is no such file." + (f" Beside it: {', '.join(beside[:5])}." if beside else "")
+        )
     if path.is_dir():
         raise UserError(f"{path}: is a folder. Name a file in it: .csv, .tsv, .json, .jsonl or .parquet.")
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
-        raise UserError(f"{path}: files ending in '{path.suffix}' are not read. Use .csv, .tsv, .json, .jsonl or .parquet.")
+        raise UserError(
+            f"{path}: files ending in '{path.suffix}' are not read. Use .csv, .tsv, .json, .jsonl or .parquet."
+        )
     if not path.is_file():
         raise UserError(f"{path}: is a device or a pipe, not a file. Write its rows into a file first.")
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty.")
     try:
-        table = {"csv": read_csv, "tsv": read_csv, "json": read_json, "jsonl": read_jsonl, "parquet": read_parquet}[kind](path)
+        table = {"csv": read_csv, "tsv": read_csv, "json": read_json, "jsonl": read_jsonl, "parquet": read_parquet}[
+            kind
+        ](path)
     except OSError as e:
         raise UserError(f"{path}: cannot be read ({e.strerror}).") from None
     except RecursionError:
@@ -83,7 +101,11 @@ def sniff_delimiter(text: str, path: Path) -> str:
     best, most = ",", 1
     for delimiter in DELIMITERS:
         try:
-            rows = [r for _, r in zip(range(50), csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)) if r]
+            rows = [
+                r
+                for _, r in zip(range(50), csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+                if r
+            ]
         except csv.Error:
             continue
         if rows and len(rows[0]) > most and sum(len(r) == len(rows[0]) for r in rows) > len(rows) / 2:
@@ -106,7 +128,9 @@ def read_csv(path: Path) -> Table:
                 rows.append((line, fields))
             line = reader.line_num + 1
     except csv.Error as e:
-        raise UserError(f"{path}, line {line}: {e}. A quote that is opened must be closed; a quote inside a quoted text is written twice.") from None
+        raise UserError(
+            f"{path}, line {line}: {e}. A quote that is opened must be closed; a quote inside a quoted text is written twice."
+        ) from None
     if not rows:
         raise UserError(f"{path}: the file is empty.")
     header = rows[0][1]
@@ -127,7 +151,9 @@ def as_columns(records: list, path: Path, first: int = 1) -> dict[str, list]:
     "A list of JSON objects as columns"
     for number, record in enumerate(records, first):
         if not isinstance(record, dict):
-            raise UserError(f'{path}, row {number}: expected an object such as {{"text": "...", "label": "..."}}, found {json.dumps(record)[:40]}.')
+            raise UserError(
+                f'{path}, row {number}: expected an object such as {{"text": "...", "label": "..."}}, found {json.dumps(record)[:40]}.'
+            )
     names = list(dict.fromkeys(name for record in records for name in record))
     return {name: [cell(record.get(name)) for record in records] for name in names}
 
@@ -152,7 +178,9 @@ def read_jsonl(path: Path) -> Table:
             try:
                 records.append(json.loads(line))
             except ValueError as e:
-                raise UserError(f"{path}, line {number}: not valid JSON ({e.args[0]}). Each line must be one object.") from None
+                raise UserError(
+                    f"{path}, line {number}: not valid JSON ({e.args[0]}). Each line must be one object."
+                ) from None
     return Table(as_columns(records, path), encoding)
 
 
@@ -166,7 +194,11 @@ def read_json(path: Path) -> Table:
             return read_jsonl(path)
         raise UserError(f"{path}: not valid JSON ({e}).") from None
     if not isinstance(records, list):
-        inside = [k for k, v in records.items() if isinstance(v, list) and v and isinstance(v[0], dict)] if isinstance(records, dict) else []
+        inside = (
+            [k for k, v in records.items() if isinstance(v, list) and v and isinstance(v[0], dict)]
+            if isinstance(records, dict)
+            else []
+        )
         hint = f" The rows seem to be under '{inside[0]}': save that list alone." if inside else ""
         raise UserError(f"{path}: expected a list of objects, found one {type(records).__name__}.{hint}")
     return Table(as_columns(records, path), encoding)
@@ -179,6 +211,12 @@ def read_parquet(path: Path) -> Table:
 
     try:
         table = pyarrow.parquet.read_table(path)
-        return Table({name: [cell(v) for v in table[name].to_pylist()] for name in table.column_names if not name.startswith("__index_level_")})
+        return Table(
+            {
+                name: [cell(v) for v in table[name].to_pylist()]
+                for name in table.column_names
+                if not name.startswith("__index_level_")
+            }
+        )
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as e:
         raise UserError(f"{path}: cannot be read as Parquet ({str(e).splitlines()[0]}).") from None

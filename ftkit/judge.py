@@ -2,7 +2,7 @@
 
 import errno
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,9 @@ def judge(
     references = {split: np.array(data[split]["label"]) for split in logits}
     write_predictions(run, data, logits)
     scores = {split: scored(logits[split].argmax(-1), references[split], labels, settings) for split in logits}
-    baselines = {r.name: {**scored(r.predictions, references["test"], labels, settings), "seconds": r.seconds} for r in rungs}
+    baselines = {
+        r.name: {**scored(r.predictions, references["test"], labels, settings), "seconds": r.seconds} for r in rungs
+    }
     best = logits["test"].argmax(-1)
     verdicts = [verdict(best, r.predictions, references["test"], ("fine-tuned", r.name), settings) for r in rungs]
     looks = count_look(run, rows_sha256(data["test"]), "train")
@@ -44,7 +46,9 @@ def scored(predictions: np.ndarray, references: np.ndarray, labels: list[str], s
     return score(predictions, references, labels, settings.confidence_level, settings.num_resamples)
 
 
-def verdict(a: np.ndarray, b: np.ndarray, references: np.ndarray, names: tuple[str, str], settings: Settings) -> Verdict:
+def verdict(
+    a: np.ndarray, b: np.ndarray, references: np.ndarray, names: tuple[str, str], settings: Settings
+) -> Verdict:
     "A comparison at the confidence of the settings"
     return compare(a, b, references, names, settings.confidence_level, settings.num_resamples)
 
@@ -53,7 +57,14 @@ def write_predictions(run: Run, data: DatasetDict, logits: dict[str, np.ndarray]
     "predictions.parquet: split, text, label, logits in the order of the rows"
     names = data["train"].features["label"].names
     parts = [
-        pd.DataFrame({"split": split, "text": list(data[split]["text"]), "label": [names[i] for i in data[split]["label"]], "logits": list(logits[split])})
+        pd.DataFrame(
+            {
+                "split": split,
+                "text": list(data[split]["text"]),
+                "label": [names[i] for i in data[split]["label"]],
+                "logits": list(logits[split]),
+            }
+        )
         for split in SPLITS
         if split in logits
     ]
@@ -70,16 +81,25 @@ def count_look(
 ) -> int | None:
     "Note a look at a set of test rows in test_looks.jsonl, and how many there have been; None, which is said, where it cannot be noted"
     file = run.path.parent / "test_looks.jsonl"
-    entry = {"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), "run": run.path.name, "command": command, "sha256": sha256}
+    entry = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": run.path.name,
+        "command": command,
+        "sha256": sha256,
+    }
     try:
         if file.is_symlink() or file.exists() and not file.is_file():  # a stranger's: what it leads to is not written
             raise OSError(errno.ELOOP, "it is no file of its own")
         with FileLock(file.with_name(".test_looks.lock"), timeout=60):
             seen = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
             with open(file, "a", encoding="utf-8") as f:
-                f.write("\n" * (seen[-1:] not in ("", "\n")) + json.dumps(entry) + "\n")  # the last line may have been cut
+                f.write(
+                    "\n" * (seen[-1:] not in ("", "\n")) + json.dumps(entry) + "\n"
+                )  # the last line may have been cut
     except OSError as e:
-        say(f"{file}: this look at the test rows could not be counted ({e.strerror or 'it is locked'}). A score that was looked for often means less.")
+        say(
+            f"{file}: this look at the test rows could not be counted ({e.strerror or 'it is locked'}). A score that was looked for often means less."
+        )
         return None
     return seen.count(sha256) + 1
 
@@ -99,7 +119,9 @@ def evaluate_run(
         columns = [find_column(table, data[f"{kind}_column"], (), f"{kind}_column_name") for kind in ("text", "label")]
         texts, names, dropped = labelled_rows(table, *columns, "test")
     dataset = as_dataset(texts, names, labels, "evaluated")
-    logits = predict_logits(model, tokenizer, texts, run.settings.max_seq_length, run.settings.per_device_eval_batch_size)
+    logits = predict_logits(
+        model, tokenizer, texts, run.settings.max_seq_length, run.settings.per_device_eval_batch_size
+    )
     sha256 = rows_sha256(dataset)
     result = {"run": str(run.path), "rows": len(texts), "sha256": sha256, "dropped": dropped}
     result["metrics"] = scored(logits.argmax(-1), np.array(dataset["label"]), labels, run.settings)

@@ -33,7 +33,9 @@ class LocalMetric(evaluate.Metric):
 
     def _info(self):
         features = Features(predictions=Value("int64"), references=Value("int64"))
-        return evaluate.MetricInfo(description=self.__doc__, citation="", inputs_description="class ids", features=features)
+        return evaluate.MetricInfo(
+            description=self.__doc__, citation="", inputs_description="class ids", features=features
+        )
 
 # %% ../nbs/06_metrics.ipynb #c012
 class Accuracy(LocalMetric):
@@ -76,7 +78,15 @@ def plot_confusion(
     axes.set(xlabel="predicted", ylabel="true")
     if len(labels) <= 20:
         for i, j in np.ndindex(*counts.shape):
-            axes.text(j, i, f"{counts[i, j]}\n{share[i, j]:.0%}", ha="center", va="center", color="white" if share[i, j] > 0.55 else "black", fontsize=9)
+            axes.text(
+                j,
+                i,
+                f"{counts[i, j]}\n{share[i, j]:.0%}",
+                ha="center",
+                va="center",
+                color="white" if share[i, j] > 0.55 else "black",
+                fontsize=9,
+            )
     return figure
 
 # %% ../nbs/06_metrics.ipynb #c030
@@ -115,7 +125,9 @@ def plot_intervals(
     for y, item in enumerate(scores.values()):
         axes.plot([item.low, item.high], [y, y], color="#2a6fb0", linewidth=3, solid_capstyle="butt", alpha=0.45)
         axes.plot(item.value, y, "o", color="#2a6fb0")
-        axes.annotate(f"{item.value:.3f}", (item.value, y), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8)
+        axes.annotate(
+            f"{item.value:.3f}", (item.value, y), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8
+        )
     axes.set_yticks(range(len(scores)), list(scores), parse_math=False)
     axes.set_ylim(len(scores) - 0.5, -0.7)
     axes.set_xlabel(xlabel)
@@ -173,7 +185,11 @@ def score(
     predictions, references = np.asarray(predictions), np.asarray(references)
     unknown = set(np.union1d(predictions, references).tolist()) - set(range(len(labels)))
     if unknown or not len(references):
-        raise UserError(f"class id {min(unknown)}: there are {len(labels)} labels, with ids from 0." if unknown else "there are no rows to score.")
+        raise UserError(
+            f"class id {min(unknown)}: there are {len(labels)} labels, with ids from 0."
+            if unknown
+            else "there are no rows to score."
+        )
     counts = confusion_matrix(references, predictions, labels=range(len(labels)))
     n = int(counts.sum())
     per_class = {
@@ -190,9 +206,14 @@ def score(
     def average(part):
         value, draws = points[f"{part}_macro"], spread[f"{part}_macro"]
         classes = [c[part] for c in per_class.values() if c[part].n]
-        below, above = (math.sqrt(sum((c.value - end(c)) ** 2 for c in classes)) / present for end in (lambda c: c.low, lambda c: c.high))
+        below, above = (
+            math.sqrt(sum((c.value - end(c)) ** 2 for c in classes)) / present
+            for end in (lambda c: c.low, lambda c: c.high)
+        )
         low, high = np.quantile(draws, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
-        return Interval(float(value), max(0.0, float(min(low, value - below))), min(1.0, float(max(high, value + above))), n)
+        return Interval(
+            float(value), max(0.0, float(min(low, value - below))), min(1.0, float(max(high, value + above))), n
+        )
 
     return {
         "accuracy": wilson(np.trace(counts), n, confidence_level),
@@ -278,13 +299,19 @@ def compare(
 ) -> Verdict:
     "Which of two models is better on the same rows: exact McNemar test (McNemar 1947), and the wider of its interval and the paired bootstrap's"
     if not len(a) == len(b) == len(references) or not len(references):
-        raise UserError(f"a, b and references have {len(a)}, {len(b)} and {len(references)} rows. Give the same rows, at least one.")
+        raise UserError(
+            f"a, b and references have {len(a)}, {len(b)} and {len(references)} rows. Give the same rows, at least one."
+        )
     right_a, right_b = np.asarray(a) == np.asarray(references), np.asarray(b) == np.asarray(references)
     n, only_a, only_b = len(right_a), int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
     p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-    draws = np.random.default_rng(seed).multinomial(n, [only_a / n, only_b / n, 1 - (only_a + only_b) / n], size=num_resamples)
+    draws = np.random.default_rng(seed).multinomial(
+        n, [only_a / n, only_b / n, 1 - (only_a + only_b) / n], size=num_resamples
+    )
     resampled = np.quantile((draws[:, 0] - draws[:, 1]) / n, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
-    tested = mcnemar_interval(only_a, only_b, n, confidence_level)  # without it the interval could exclude 0 where the test does not
+    tested = mcnemar_interval(
+        only_a, only_b, n, confidence_level
+    )  # without it the interval could exclude 0 where the test does not
     low, high = min(resampled[0], tested[0]), max(resampled[1], tested[1])
     difference = (only_a - only_b) / n
     rows = rows_needed((only_a + only_b) / n, gap, level=1 - confidence_level)
@@ -320,7 +347,9 @@ def calibration(
     tails = [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
 
     def ece(outcome):
-        gaps = np.bincount(bins, weights=confidence, minlength=num_bins) - np.bincount(bins, weights=outcome, minlength=num_bins)
+        gaps = np.bincount(bins, weights=confidence, minlength=num_bins) - np.bincount(
+            bins, weights=outcome, minlength=num_bins
+        )
         return float(np.abs(gaps).sum() / len(outcome))
 
     def mean_with_interval(values):
@@ -334,7 +363,10 @@ def calibration(
         "ece": ece(right),
         "ece_if_calibrated": float(np.mean([ece(rng.random(len(right)) < confidence) for _ in range(num_resamples)])),
         "bins": [
-            {"confidence": float(confidence[bins == b].mean()), "accuracy": asdict(wilson(int(right[bins == b].sum()), int((bins == b).sum()), confidence_level))}
+            {
+                "confidence": float(confidence[bins == b].mean()),
+                "accuracy": asdict(wilson(int(right[bins == b].sum()), int((bins == b).sum()), confidence_level)),
+            }
             for b in range(num_bins)
             if (bins == b).any()
         ],

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import model_info
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModel, PreTrainedConfig
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
+    AutoModel,
+    PreTrainedConfig,
+)
 
 from .errors import UserError
 from .starter import minilm_path
@@ -34,11 +40,15 @@ def load_config(
     "The model's configuration: a file of a few kilobytes"
     check_model(resolve_model(model_name_or_path), model_revision)
     try:
-        return AutoConfig.from_pretrained(resolve_model(model_name_or_path), revision=model_revision, trust_remote_code=False)
+        return AutoConfig.from_pretrained(
+            resolve_model(model_name_or_path), revision=model_revision, trust_remote_code=False
+        )
     except (OSError, ValueError, RecursionError) as e:
         if isinstance(e, UserError):
             raise
-        raise UserError(f"model_name_or_path = {model_name_or_path}: no model can be loaded from there ({str(e).splitlines()[0]})") from e
+        raise UserError(
+            f"model_name_or_path = {model_name_or_path}: no model can be loaded from there ({str(e).splitlines()[0]})"
+        ) from e
 
 # %% ../nbs/02_model.ipynb #c023
 def is_causal(

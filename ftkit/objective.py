@@ -66,7 +66,10 @@ def tfidf(
     rows: Dataset,  # what to predict
 ) -> np.ndarray:
     "Class ids (rows,): words, signs and their pairs weighted by rarity, then logistic regression"
-    model = make_pipeline(TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=5, max_iter=1000))
+    model = make_pipeline(
+        TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True),
+        LogisticRegression(C=5, max_iter=1000),
+    )
     with threadpool_limits(1):  # a problem this small is slower on several threads
         return model.fit(list(data["train"]["text"]), data["train"]["label"]).predict(list(rows["text"]))
 
@@ -78,7 +81,11 @@ def batches(
     batch_size: int = 64,  # texts in a batch
 ):
     "Row numbers and padded tensors, texts of like length together"
-    ids = tokenizer(texts, truncation=True, max_length=min(max_seq_length, tokenizer.model_max_length))["input_ids"] if texts else []
+    ids = (
+        tokenizer(texts, truncation=True, max_length=min(max_seq_length, tokenizer.model_max_length))["input_ids"]
+        if texts
+        else []
+    )
     ids = [row or [tokenizer.pad_token_id] for row in ids]  # a text of which the tokenizer leaves nothing
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     for start in range(0, len(order), batch_size):
@@ -100,7 +107,11 @@ class FrozenModel:
         kind = AutoModelForCausalLM if self.causal else AutoModel
         with opening(f"model_name_or_path = {model_name_or_path}"):
             self.model = kind.from_pretrained(
-                resolve_model(model_name_or_path), revision=model_revision, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+                resolve_model(model_name_or_path),
+                revision=model_revision,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
         self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.max_seq_length = max_seq_length
@@ -124,14 +135,23 @@ class FrozenModel:
         answer_ids = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
         room = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings) - len(answer_ids)
         start = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
-        ids = [(start + self.tokenizer(p, add_special_tokens=False)["input_ids"][-(room - len(start)) :]) + answer_ids for p in prompts]
+        ids = [
+            (start + self.tokenizer(p, add_special_tokens=False)["input_ids"][-(room - len(start)) :]) + answer_ids
+            for p in prompts
+        ]
         out = np.zeros(len(prompts))
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         for s in range(0, len(order), 32):
             rows = order[s : s + 32]
-            batch = self.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt").to(self.model.device)
-            first = len(ids[rows[0]]) - len(answer_ids) - 1  # logits before this position are not needed: the vocabulary is wide
-            logs = self.model(**batch, logits_to_keep=batch["input_ids"].shape[1] - first).logits.float().log_softmax(-1)
+            batch = self.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt").to(
+                self.model.device
+            )
+            first = (
+                len(ids[rows[0]]) - len(answer_ids) - 1
+            )  # logits before this position are not needed: the vocabulary is wide
+            logs = (
+                self.model(**batch, logits_to_keep=batch["input_ids"].shape[1] - first).logits.float().log_softmax(-1)
+            )
             for k, i in enumerate(rows):
                 places = torch.arange(len(answer_ids)) + len(ids[i]) - len(answer_ids) - 1 - first
                 out[i] = logs[k, places, torch.tensor(answer_ids)].mean().item()

@@ -22,7 +22,9 @@ from ftkit.views import say
 def texts_of(run: Run, texts: list[str], file: str | None, column: str | None) -> list:
     "The texts on the command line, or those of a file's text column"
     if bool(texts) == bool(file):
-        raise UserError("predict takes texts or --file, one of the two. Write: ftkit predict RUN 'a text', or ftkit predict RUN --file rows.csv")
+        raise UserError(
+            "predict takes texts or --file, one of the two. Write: ftkit predict RUN 'a text', or ftkit predict RUN --file rows.csv"
+        )
     if not file:
         return texts
     table = read_table(file)
@@ -64,11 +66,21 @@ def write_rows(out: Path, texts: list, rows: list[dict]) -> None:
                 f.writelines(json.dumps({"text": t, **row}, ensure_ascii=False) + "\n" for t, row in zip(texts, rows))
             else:
                 labels = sorted({label for row in rows for label in row.get("scores", {})})
-                writer = csv.writer(f)  # a carriage return in a text is quoted too, which it is not with another lineterminator
+                writer = csv.writer(
+                    f
+                )  # a carriage return in a text is quoted too, which it is not with another lineterminator
                 writer.writerow(["text", "label", "score", *(neutral(f"score_{label}") for label in labels), "error"])
                 for t, row in zip(texts, rows):
                     scores = [row.get("scores", {}).get(label, "") for label in labels]
-                    writer.writerow([neutral(t), neutral(row.get("label", "")), row.get("score", ""), *scores, row.get("error", "")])
+                    writer.writerow(
+                        [
+                            neutral(t),
+                            neutral(row.get("label", "")),
+                            row.get("score", ""),
+                            *scores,
+                            row.get("error", ""),
+                        ]
+                    )
         beside.replace(out)
     except OSError as e:
         with suppress(OSError):
@@ -87,15 +99,33 @@ def run_rows(runs: list[Run]) -> list[dict]:
             continue
         accuracy = str(interval(record["metrics"]["test"]["accuracy"])) if record["metrics"] else None
         seconds = record["timing"]["train_seconds"]
-        rows.append({"run": run.path.name, "status": record["status"], "accuracy": accuracy, "seconds": seconds and f"{seconds:.1f}", "model": settings.model_name_or_path})
+        rows.append(
+            {
+                "run": run.path.name,
+                "status": record["status"],
+                "accuracy": accuracy,
+                "seconds": seconds and f"{seconds:.1f}",
+                "model": settings.model_name_or_path,
+            }
+        )
     return rows
 
 
 def compare_runs(a: Run, b: Run) -> dict:
     "What differs between two runs, by group, where their losses part, and a verdict where both were scored on the same test rows"
     found, known, judged = compare_records(a, b), [facts(run.record) for run in (a, b)], verdict_of(a, b)
-    same = [group for group, pairs in found.items() if not pairs and (group == "settings" or all(k[group] for k in known))]
-    return {"a": a.path.name, "b": b.path.name, "changed": found.pop("settings"), **found, "losses": compare_losses(a, b), "same": same, "verdicts": [judged] if judged else []}
+    same = [
+        group for group, pairs in found.items() if not pairs and (group == "settings" or all(k[group] for k in known))
+    ]
+    return {
+        "a": a.path.name,
+        "b": b.path.name,
+        "changed": found.pop("settings"),
+        **found,
+        "losses": compare_losses(a, b),
+        "same": same,
+        "verdicts": [judged] if judged else [],
+    }
 
 
 def comparison_lines(result: dict) -> list[str]:
@@ -104,7 +134,11 @@ def comparison_lines(result: dict) -> list[str]:
     parted = result["losses"]
     told = lines(groups)
     if parted["same"] is not None:
-        told.append(f"all {parted['compared']:,} losses up to step {parted['last_step']} are the same" if parted["same"] else loss_line(parted))
+        told.append(
+            f"all {parted['compared']:,} losses up to step {parted['last_step']} are the same"
+            if parted["same"]
+            else loss_line(parted)
+        )
     if result["same"]:
         told.append(f"the same: {', '.join(result['same'])}")
     why = "their test rows differ" if "test" in result["data"] else "not both of them were scored"

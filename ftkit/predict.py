@@ -41,7 +41,9 @@ def predict_logits(
                 if not out_of_memory(error):
                     raise
                 if batch_size == 1:
-                    raise RunFailed(f"out of memory with one text at a time: write a max_seq_length below {max_seq_length}, or free memory on {model.device}.") from error
+                    raise RunFailed(
+                        f"out of memory with one text at a time: write a max_seq_length below {max_seq_length}, or free memory on {model.device}."
+                    ) from error
                 batch_size = max(1, min(batch_size, len(left)) // 2)
                 note(f"out of memory: going on with batches of {batch_size}")
             left = [i for i in left if i not in done]
@@ -82,4 +84,8 @@ def predict_rows(
 def as_row(probabilities: np.ndarray, labels: list[str]) -> dict:
     "Probabilities (labels,) as the answer for one text"
     best = int(np.argmax(probabilities))
-    return {"label": labels[best], "score": float(probabilities[best]), "scores": {name: float(p) for name, p in zip(labels, probabilities)}}
+    return {
+        "label": labels[best],
+        "score": float(probabilities[best]),
+        "scores": {name: float(p) for name, p in zip(labels, probabilities)},
+    }

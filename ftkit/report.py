@@ -42,7 +42,9 @@ def section(title: str, *parts: str) -> str:
 
 def lead(record: dict, confidence: float) -> str:
     "The result in two sentences"
-    if record["status"] != "finished" and not (record["status"] == "running" and record["metrics"]):  # scored, and about to finish
+    if record["status"] != "finished" and not (
+        record["status"] == "running" and record["metrics"]
+    ):  # scored, and about to finish
         return f'<p class="lead failed">This run is {cell(record["status"])}: {cell(record["reason"] or "it has not come to its end")}.</p>'
     if not record["metrics"]:
         return '<p class="lead">This run has trained, but was not scored.</p>'
@@ -50,7 +52,7 @@ def lead(record: dict, confidence: float) -> str:
     return (
         f'<p class="lead"><b>Test accuracy {cell(str(interval(test["accuracy"])))}</b> on {test["accuracy"]["n"]:,} rows, '
         f"macro F1 {cell(str(interval(test['f1_macro'])))}. Trained in {timing['train_seconds']:.0f} s on {cell(record['machine']['device'])} "
-        f'({cell(record["machine"]["precision"])}, {cell(record["machine"]["threads"])} threads).</p>'
+        f"({cell(record['machine']['precision'])}, {cell(record['machine']['threads'])} threads).</p>"
         f'<p class="muted">An interval holds the true score at a confidence of {confidence:.0%}. {which_look(record["looks"])}'
         f"{': the more often one looks, the less a good score means' if (record['looks'] or 0) > 1 else ''}.</p>"
     )
@@ -65,7 +67,10 @@ def ladder_rows(record: dict) -> list[dict]:
     "Every rung and the fine-tuned model: score, interval, seconds"
     rungs = [(name, rung["accuracy"], rung["seconds"]) for name, rung in (record["baselines"] or {}).items()]
     rungs.append(("fine-tuned", record["metrics"]["test"]["accuracy"], record["timing"]["train_seconds"]))
-    return [{"rung": name, "accuracy": a["value"], "from": a["low"], "to": a["high"], "seconds": round(s, 1)} for name, a, s in rungs]
+    return [
+        {"rung": name, "accuracy": a["value"], "from": a["low"], "to": a["high"], "seconds": round(s, 1)}
+        for name, a, s in rungs
+    ]
 
 
 def ladder_section(record: dict) -> str:
@@ -73,22 +78,36 @@ def ladder_section(record: dict) -> str:
     scores = {name: interval(rung["accuracy"]) for name, rung in (record["baselines"] or {}).items()}
     scores["fine-tuned"] = interval(record["metrics"]["test"]["accuracy"])
     verdicts = "".join(f"<li>{cell(v['text'])}</li>" for v in record["verdicts"] or [])
-    return section("The ladder", img_tag(plot_intervals(scores, "test accuracy"), "accuracy of each rung"), table_html(ladder_rows(record)), f"<ul>{verdicts}</ul>")
+    return section(
+        "The ladder",
+        img_tag(plot_intervals(scores, "test accuracy"), "accuracy of each rung"),
+        table_html(ladder_rows(record)),
+        f"<ul>{verdicts}</ul>",
+    )
 
 
 def curve_section(run: Run) -> str:
     "Training and validation loss"
     names = {"loss": "training loss", "eval_loss": "validation loss"}
     series = {shown: [(row["step"], row[key]) for row in run.history if key in row] for key, shown in names.items()}
-    return section("The curve", img_tag(curve_figure({k: v for k, v in series.items() if v}), "loss by step")) if any(series.values()) else ""
+    return (
+        section("The curve", img_tag(curve_figure({k: v for k, v in series.items() if v}), "loss by step"))
+        if any(series.values())
+        else ""
+    )
 
 
 def class_section(run: Run, record: dict) -> str:
     "Scores of each label and the confusion matrix, on the test rows"
     rows = run.predictions.query("split == 'test'")
     ids = {name: i for i, name in enumerate(run.labels)}
-    figure = plot_confusion(np.stack(rows.logits).argmax(-1), rows.label.map(ids), [shortened(name, limit=24) for name in run.labels])
-    table = [{"label": name, **{k: str(interval(v)) for k, v in scores.items()}} for name, scores in record["metrics"]["test"]["per_class"].items()]
+    figure = plot_confusion(
+        np.stack(rows.logits).argmax(-1), rows.label.map(ids), [shortened(name, limit=24) for name in run.labels]
+    )
+    table = [
+        {"label": name, **{k: str(interval(v)) for k, v in scores.items()}}
+        for name, scores in record["metrics"]["test"]["per_class"].items()
+    ]
     return section("Each label", table_html(table), img_tag(figure, "confusion matrix of the test rows"))
 
 
@@ -102,23 +121,47 @@ def error_section(run: Run, limit: int = 25) -> str:
         if run.labels[p.argmax()] != label
     ]
     wrong.sort(key=lambda row: -row["confidence"])
-    return section(f"The most confident errors ({len(wrong)} of {len(rows)} validation rows are wrong)", f'<div class="texts">{table_html(wrong[:limit])}</div>' if wrong else "<p>None.</p>")
+    return section(
+        f"The most confident errors ({len(wrong)} of {len(rows)} validation rows are wrong)",
+        f'<div class="texts">{table_html(wrong[:limit])}</div>' if wrong else "<p>None.</p>",
+    )
 
 
 def data_section(record: dict) -> str:
     "The rows"
     data = record["data"]
-    rows = [{"split": s, "rows": data[s]["rows"], **{f"“{k}”": n for k, n in data[s]["labels"].items()}, "sha256": data[s]["sha256"][:16]} for s in ("train", "validation", "test")]
-    dropped = [f"{count} {reason.replace('_', ' ')} ({split})" for split, reasons in data["dropped"].items() for reason, count in reasons.items() if count]
+    rows = [
+        {
+            "split": s,
+            "rows": data[s]["rows"],
+            **{f"“{k}”": n for k, n in data[s]["labels"].items()},
+            "sha256": data[s]["sha256"][:16],
+        }
+        for s in ("train", "validation", "test")
+    ]
+    dropped = [
+        f"{count} {reason.replace('_', ' ')} ({split})"
+        for split, reasons in data["dropped"].items()
+        for reason, count in reasons.items()
+        if count
+    ]
     notes = f"Dropped: {', '.join(dropped) or 'no row'}. Carved from the training rows: {', '.join(data['carved']) or 'nothing'}."
     return section("The rows", table_html(rows), f'<p class="muted">{cell(notes)}</p>')
 
 
 def settings_section(run: Run, record: dict) -> str:
     "Settings and versions"
-    lines = [line for line in (run.path / "settings.ini").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (run.path / "settings.ini").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
     versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
-    return section("Settings and versions", f"<pre>{html.escape(visible(chr(10).join(lines), keep=chr(10)))}</pre>", f'<p class="muted">{cell(versions)}</p>')
+    return section(
+        "Settings and versions",
+        f"<pre>{html.escape(visible(chr(10).join(lines), keep=chr(10)))}</pre>",
+        f'<p class="muted">{cell(versions)}</p>',
+    )
 
 
 def write_report(

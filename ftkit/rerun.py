@@ -75,7 +75,13 @@ def outcome(
     if kind != "identical" and not causes:
         told.append("nothing that the record holds has changed")
     changed = {group: pairs for group, pairs in changed.items() if pairs}
-    return {"of": run.path.name, "outcome": kind, "first_different_step": parted["first_different_step"], "changed": changed, "text": "\n".join(told)}
+    return {
+        "of": run.path.name,
+        "outcome": kind,
+        "first_different_step": parted["first_different_step"],
+        "changed": changed,
+        "text": "\n".join(told),
+    }
 
 
 def conclusion(
@@ -89,11 +95,16 @@ def conclusion(
     final, judged = at(old, "weights", "final_sha256"), verdict_of(again, run)
     equal, logged = final == at(new, "weights", "final_sha256"), f"{parted['compared']:,} losses"
     if rows:
-        return "different", f"different from {name}: the {', '.join(rows)} rows changed" + (f"; {disagreement(again, run, judged)}" if judged else "")
+        return "different", f"different from {name}: the {', '.join(rows)} rows changed" + (
+            f"; {disagreement(again, run, judged)}" if judged else ""
+        )
     if final is None and parted["same"] is None:
         return None, f"there is nothing to compare: {name} has neither final weights nor a logged loss"
     if final is None and parted["same"]:
-        return "identical", f"identical to {name} as far as that came: all {logged} up to step {parted['last_step']} are the same"
+        return (
+            "identical",
+            f"identical to {name} as far as that came: all {logged} up to step {parted['last_step']} are the same",
+        )
     if equal and parted["same"] is not False:
         return "identical", f"identical to {name}: the final weights and all {logged} are the same"
     what = f"the {'losses' if equal or final is None else 'final weights'} differ"
@@ -117,7 +128,11 @@ def resumed_elsewhere(
 ) -> list[str]:
     "What was not as at its start when a run was resumed: one line each"
     found = [at(entry, "changed") or {} for entry in at(run.record, "resumed") or []]
-    return [f"{run.path.name} was resumed with {WORDS.get(name, name)} {shown(now)}, not {shown(then)}" for pairs in found for name, (then, now) in pairs.items()]
+    return [
+        f"{run.path.name} was resumed with {WORDS.get(name, name)} {shown(now)}, not {shown(then)}"
+        for pairs in found
+        for name, (then, now) in pairs.items()
+    ]
 
 
 def at(
@@ -134,7 +149,11 @@ def facts(
     record: dict,  # run.json
 ) -> dict[str, dict]:
     "What a record says about where its result comes from, by group; what it does not say is left out"
-    data = {split: {key: at(record, "data", split, key) for key in ("rows", "sha256")} for split in SPLITS if at(record, "data", split, "sha256")}
+    data = {
+        split: {key: at(record, "data", split, key) for key in ("rows", "sha256")}
+        for split in SPLITS
+        if at(record, "data", split, "sha256")
+    }
     groups = {
         "data": {**data, "labels": at(record, "data", "labels")},
         "tokens": {"tokens_sha256": at(record, "tokens_sha256")},
@@ -142,7 +161,9 @@ def facts(
         "versions": {name: at(record, "versions", name) for name in at(record, "versions") or {}},
         "machine": {name: at(record, "machine", name) for name in MACHINE},
     }
-    return {group: {name: value for name, value in values.items() if value is not None} for group, values in groups.items()}
+    return {
+        group: {name: value for name, value in values.items() if value is not None} for group, values in groups.items()
+    }
 
 
 def changes(
@@ -152,8 +173,16 @@ def changes(
     "What differs between two records, by group, with both values. What one of them does not say is no difference; a package that it lacks is one"
     ours, theirs, found = facts(a), facts(b), {}
     for group, known in ours.items():
-        names = known | theirs[group] if group == "versions" and known and theirs[group] else [name for name in known if name in theirs[group]]
-        found[group] = {name: (known.get(name), theirs[group].get(name)) for name in names if known.get(name) != theirs[group].get(name)}
+        names = (
+            known | theirs[group]
+            if group == "versions" and known and theirs[group]
+            else [name for name in known if name in theirs[group]]
+        )
+        found[group] = {
+            name: (known.get(name), theirs[group].get(name))
+            for name in names
+            if known.get(name) != theirs[group].get(name)
+        }
     return found
 
 
@@ -162,7 +191,10 @@ def compare_records(
     b: Run,  # another
 ) -> dict[str, dict[str, tuple]]:
     "What differs between two runs, by group: settings, data, tokens, weights, versions, machine"
-    ours, theirs = ({**{k: v for k, v in vars(s).items() if k != "training_arguments"}, **s.training_arguments} for s in (a.settings, b.settings))
+    ours, theirs = (
+        {**{k: v for k, v in vars(s).items() if k != "training_arguments"}, **s.training_arguments}
+        for s in (a.settings, b.settings)
+    )
     settings = {key: (ours.get(key), theirs.get(key)) for key in ours | theirs if ours.get(key) != theirs.get(key)}
     return {"settings": settings, **changes(a.record, b.record)}
 
@@ -188,11 +220,27 @@ def compare_losses(
         if one != two and all(pair or end for pair, end in zip((one, two), whole)):
             step, kind = min(pair[:2] for pair in (one, two) if pair)
             values = [pair[2] if pair and pair[:2] == (step, kind) else None for pair in (one, two)]
-            return {"same": False, "compared": compared, "last_step": last, "first_different_step": step, "metric": kind, "a": values[0], "b": values[1]}
+            return {
+                "same": False,
+                "compared": compared,
+                "last_step": last,
+                "first_different_step": step,
+                "metric": kind,
+                "a": values[0],
+                "b": values[1],
+            }
         if one != two:
             break
         compared, last = compared + 1, one[0]
-    return {"same": True if compared else None, "compared": compared, "last_step": last, "first_different_step": None, "metric": None, "a": None, "b": None}
+    return {
+        "same": True if compared else None,
+        "compared": compared,
+        "last_step": last,
+        "first_different_step": None,
+        "metric": None,
+        "a": None,
+        "b": None,
+    }
 
 
 def on_test_rows(
@@ -236,7 +284,10 @@ def lines(
     found = []
     for group, pairs in changed.items():
         for name, pair in pairs.items():
-            one, two = (f"{v['rows']} (sha256 {shown(v['sha256'])})" if group == "data" and name in SPLITS else shown(v) for v in pair)
+            one, two = (
+                f"{v['rows']} (sha256 {shown(v['sha256'])})" if group == "data" and name in SPLITS else shown(v)
+                for v in pair
+            )
             hint = f" (OMP_NUM_THREADS={one} repeats the first)" if name == "threads" else ""
             found.append(f"{WORDS.get(name, name)}: {pattern.format(one, two)}{hint}")
     return found

@@ -16,7 +16,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -33,7 +33,19 @@ from ftkit.settings import Settings
 from ftkit.trust import check_model, check_run, opening
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
-PACKAGES = ("ftkit", "torch", "transformers", "datasets", "tokenizers", "accelerate", "peft", "evaluate", "scikit-learn", "numpy", "scipy")
+PACKAGES = (
+    "ftkit",
+    "torch",
+    "transformers",
+    "datasets",
+    "tokenizers",
+    "accelerate",
+    "peft",
+    "evaluate",
+    "scikit-learn",
+    "numpy",
+    "scipy",
+)
 EMPTY = {
     "status": "running",
     "reason": None,
@@ -62,7 +74,9 @@ class Run:
     def create(
         cls,
         settings: Settings,  # the experiment: kept as settings.ini
-        runs_dir: str | Path | None = None,  # default: `runs` in the current folder, or in the repository's for a notebook under nbs/
+        runs_dir: str
+        | Path
+        | None = None,  # default: `runs` in the current folder, or in the repository's for a notebook under nbs/
         name: str | None = None,  # a plain name; default: date and time
     ) -> "Run":
         "A new folder with a record whose status is `running`. An existing folder is never touched"
@@ -73,8 +87,16 @@ class Run:
         try:
             run.lock.acquire()
             run.reserve()
-            created, sha256 = datetime.now(timezone.utc).isoformat(timespec="seconds"), run.write_settings(settings)
-            run.update(**EMPTY, id=uuid.uuid4().hex, run=str(run.path), created=created, versions=versions(), machine=describe(), settings_sha256=sha256)
+            created, sha256 = datetime.now(UTC).isoformat(timespec="seconds"), run.write_settings(settings)
+            run.update(
+                **EMPTY,
+                id=uuid.uuid4().hex,
+                run=str(run.path),
+                created=created,
+                versions=versions(),
+                machine=describe(),
+                settings_sha256=sha256,
+            )
         except OSError as e:
             run.lock.release()
             shutil.rmtree(run.path, ignore_errors=True)
@@ -91,7 +113,10 @@ class Run:
         paths = {k: str(Path(v).absolute()) for k, v in settings.section("data").items() if k.endswith("_file") and v}
         if (base := settings.model_name_or_path) != "starter" and os.path.isdir(base):
             paths["model_name_or_path"] = str(Path(base).absolute())
-        text, beside = settings.replace(**paths).to_ini("The settings that made this run."), self.path / ".settings.tmp"
+        text, beside = (
+            settings.replace(**paths).to_ini("The settings that made this run."),
+            self.path / ".settings.tmp",
+        )
         beside.write_text(text, encoding="utf-8")
         beside.replace(self.path / "settings.ini")
         return hashlib.sha256(text.encode()).hexdigest()
@@ -104,7 +129,10 @@ class Run:
         "Forget what was trained so far, checkpoints and curve, and go on with other settings from the first weights"
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
         self.write_history([])
-        self.update(settings_sha256=self.write_settings(settings), started_again=[*self.record.get("started_again", []), reason])
+        self.update(
+            settings_sha256=self.write_settings(settings),
+            started_again=[*self.record.get("started_again", []), reason],
+        )
 
     def reopen(
         self,
@@ -115,16 +143,22 @@ class Run:
         try:
             self.lock.acquire(timeout=1)  # who asks for the status holds it for less than a millisecond
         except Timeout:
-            raise UserError(f"{self.path}: another process is working on this run. Wait for it, or stop it first.") from None
+            raise UserError(
+                f"{self.path}: another process is working on this run. Wait for it, or stop it first."
+            ) from None
         except OSError as e:
-            raise UserError(f"{self.path}: cannot be written ({e.strerror}). Copy the run to a folder that can be, and resume it there.") from None
+            raise UserError(
+                f"{self.path}: cannot be written ({e.strerror}). Copy the run to a folder that can be, and resume it there."
+            ) from None
         try:
             self.discard_unfinished()
             record = self.record
             self.check_resumable(record, report, tokens_sha256)
             self.reserve()
-            changed, now = self.drift(record), datetime.now(timezone.utc).isoformat(timespec="seconds")
-            self.update(status="running", reason=None, resumed=[*record.get("resumed", []), {"time": now, "changed": changed}])
+            changed, now = self.drift(record), datetime.now(UTC).isoformat(timespec="seconds")
+            self.update(
+                status="running", reason=None, resumed=[*record.get("resumed", []), {"time": now, "changed": changed}]
+            )
         except OSError as e:
             self.lock.release()
             (self.path / ".reserve").unlink(missing_ok=True)
@@ -141,7 +175,11 @@ class Run:
         tokens_sha256: str,  # of the training rows' token ids, now
     ) -> None:
         "`UserError` where there is nothing to go on with"
-        changed = [s for s in ("train", "validation", "test") if "data" in record and report[s]["sha256"] != record["data"][s]["sha256"]]
+        changed = [
+            s
+            for s in ("train", "validation", "test")
+            if "data" in record and report[s]["sha256"] != record["data"][s]["sha256"]
+        ]
         why = f"its {changed[0]} rows are not those that it was started with" if changed else None
         if not why and record.get("tokens_sha256") not in (None, tokens_sha256):
             why = "its tokenizer gives other tokens than when it was started"
@@ -155,7 +193,10 @@ class Run:
     @property
     def going_on(self) -> bool:
         "Was it resumed, from a checkpoint?"
-        return bool(self.record.get("resumed")) and newest(self.path / "checkpoints", self.record.get("id"))[0] is not None
+        return (
+            bool(self.record.get("resumed"))
+            and newest(self.path / "checkpoints", self.record.get("id"))[0] is not None
+        )
 
     def check_first_weights(
         self,
@@ -166,7 +207,9 @@ class Run:
 
         record = self.record
         if record.get("resumed") and record["weights"]["first_sha256"] not in (None, sha256):
-            line = f"{self.path}: its first weights are not those that it was started with. Was the base model changed?"
+            line = (
+                f"{self.path}: its first weights are not those that it was started with. Was the base model changed?"
+            )
             if not record["resumed"][-1]["changed"]:
                 raise UserError(f"{line} Put the old one back, or start a new run.")
             say(line)
@@ -182,7 +225,9 @@ class Run:
         then, now = {**record["machine"], **record["versions"]}, {**describe(), **versions()}
         changed = {key: (then[key], now.get(key)) for key in then if then[key] != now.get(key)}
         for what, (before, after) in changed.items():
-            say(f"{self.path.name}: {what} was {before}, is {after}: the result may differ from that of an uninterrupted run")
+            say(
+                f"{self.path.name}: {what} was {before}, is {after}: the result may differ from that of an uninterrupted run"
+            )
         return changed
 
     @classmethod
@@ -197,7 +242,9 @@ class Run:
             try:
                 (path / "run.json").stat()
             except PermissionError as e:
-                raise UserError(f"{path}: cannot be read ({e.strerror}). Its owner can open it: chmod -R a+rX {shlex.quote(str(path))}") from None
+                raise UserError(
+                    f"{path}: cannot be read ({e.strerror}). Its owner can open it: chmod -R a+rX {shlex.quote(str(path))}"
+                ) from None
             except (OSError, ValueError):
                 continue
             if path.is_symlink():
@@ -205,13 +252,17 @@ class Run:
             check_run(path)
             return cls(path.resolve() if path.name in ("", "..") else path)
         known = [r.path.name for r in list_runs(root)]
-        raise UserError(f"there is no run '{name}' in {root}.{nearest(str(name), known)} Runs: {', '.join(known[-5:]) or 'none yet'}.")
+        raise UserError(
+            f"there is no run '{name}' in {root}.{nearest(str(name), known)} Runs: {', '.join(known[-5:]) or 'none yet'}."
+        )
 
     @property
     def record(self) -> dict:
         "run.json as it is now. A run whose process has died is shown as `failed`"
         record = self.read()
-        if record["status"] == "running" and not self.alive() and self.read() == record:  # it has not finished just now
+        if (
+            record["status"] == "running" and not self.alive() and self.read() == record
+        ):  # it has not finished just now
             record.update(status="failed", reason="the process that trained it has died")
         elif record["status"] == "running":
             record = self.read()
@@ -287,18 +338,31 @@ class Run:
         shutil.rmtree(self.path / "checkpoints" / STAGING, ignore_errors=True)
         (self.path / ".reserve").unlink(missing_ok=True)
         self.discard_unfinished()
-        if kind is not None and issubclass(kind, UserError) and not self.history and not self.record.get("resumed") and not self.record["weights"]["final_sha256"]:  # nothing was trained: no folder is left
+        if (
+            kind is not None
+            and issubclass(kind, UserError)
+            and not self.history
+            and not self.record.get("resumed")
+            and not self.record["weights"]["final_sha256"]
+        ):  # nothing was trained: no folder is left
             self.lock.release()
             return shutil.rmtree(self.path, ignore_errors=True)
         full = kind is not None and no_room(error) and self.full(error)
         if kind is None:
             status, reason = "finished", None
         elif issubclass(kind, KeyboardInterrupt | SystemExit):
-            status, reason = "stopped", "terminated" if signal.SIGTERM in error.args or 143 in error.args else "interrupted"
+            status, reason = (
+                "stopped",
+                "terminated" if signal.SIGTERM in error.args or 143 in error.args else "interrupted",
+            )
         else:
             status, reason = "failed", scrubbed(f"{kind.__name__}: {full or error}".splitlines()[0])
         try:
-            self.update(status=status, reason=reason, timing={**self.read()["timing"], "total_seconds": time.monotonic() - self.started})
+            self.update(
+                status=status,
+                reason=reason,
+                timing={**self.read()["timing"], "total_seconds": time.monotonic() - self.started},
+            )
             if status == "finished":
                 self.discard_checkpoints()
         except OSError as e:  # not even the record: a dead process is then shown as failed
@@ -338,7 +402,11 @@ class Run:
 
     def way_on(self) -> str:
         "How a run comes to its end"
-        return "Wait until it has finished." if self.status == "running" else f"Go on with it: ftkit train --resume {shlex.quote(str(self.path))}"
+        return (
+            "Wait until it has finished."
+            if self.status == "running"
+            else f"Go on with it: ftkit train --resume {shlex.quote(str(self.path))}"
+        )
 
     def write_history(self, rows: list[dict]) -> None:
         "log.jsonl anew, in one step"
@@ -394,7 +462,9 @@ class Run:
         try:
             return pd.read_parquet(self.path / "predictions.parquet")
         except (OSError, ValueError) as e:  # pyarrow's errors are one or the other
-            raise UserError(f"{self.path}: its predictions.parquet cannot be read ({str(e).splitlines()[0]}).") from None
+            raise UserError(
+                f"{self.path}: its predictions.parquet cannot be read ({str(e).splitlines()[0]})."
+            ) from None
 
     def load_model(self):
         "The fine-tuned classifier and its tokenizer"
@@ -405,7 +475,9 @@ class Run:
             raise UserError(f"{self.path}: this run has no model yet (status: {self.status}). {self.way_on()}")
         check_model(str(folder))
         with opening(str(folder)):
-            model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                folder, use_safetensors=True, trust_remote_code=False
+            )
             return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
     def predict(
@@ -446,10 +518,14 @@ class Run:
         "`UserError` where the rows cannot be read again"
         data = self.settings.section("data")
         if dataset is None and not data["train_file"] and not data["dataset_name"]:
-            raise UserError(f"{self.path}: this run was given its rows from Python. Give them again: Run.load({str(self.path)!r}).resume(dataset), or .rerun(dataset).")
+            raise UserError(
+                f"{self.path}: this run was given its rows from Python. Give them again: Run.load({str(self.path)!r}).resume(dataset), or .rerun(dataset)."
+            )
         for key, file in data.items():
             if dataset is None and key.endswith("_file") and file and not Path(file).exists():
-                raise UserError(f"{self.path}: its {key} is no longer there: {file}. Put the file back, or write its new place in {self.path / 'settings.ini'}.")
+                raise UserError(
+                    f"{self.path}: its {key} is no longer there: {file}. Put the file back, or write its new place in {self.path / 'settings.ini'}."
+                )
 
     def rerun(
         self,
@@ -475,7 +551,9 @@ class Run:
 def unsignalled():
     "An impatient second Ctrl-C does not keep the record from being written"
     main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)} if main else {}
+    before = (
+        {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)} if main else {}
+    )
     try:
         yield
     finally:
@@ -495,7 +573,9 @@ def check_name(
 ) -> None:
     "`UserError` where the name is not plain or is taken: said before the work starts"
     if name is not None and not (isinstance(name, str) and NAME.fullmatch(name)):
-        raise UserError(f"run name {str(name)[:80]!r}: use letters, digits, '_', '-' and '.' alone, up to 64, starting with a letter or digit.")
+        raise UserError(
+            f"run name {str(name)[:80]!r}: use letters, digits, '_', '-' and '.' alone, up to 64, starting with a letter or digit."
+        )
     root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
     if name is not None and os.path.exists(root / name):
         raise UserError(f"there is already a run '{name}' in {root}. Give another name, or none.")
@@ -514,7 +594,9 @@ def new_folder(root: Path, name: str | None) -> Path:
             except FileExistsError:
                 check_name(name, root)
     except (OSError, ValueError) as e:
-        raise UserError(f"{root}: no run can be written there ({getattr(e, 'strerror', e)}). Give another --runs_dir.") from None
+        raise UserError(
+            f"{root}: no run can be written there ({getattr(e, 'strerror', e)}). Give another --runs_dir."
+        ) from None
     raise UserError(f"{root}: there is no free run name. Give one with --run.")
 
 
@@ -527,7 +609,9 @@ def list_runs(root: Path) -> list[Run]:
 def created(run: Run) -> float:
     "When a run began, in seconds since 1970; 0 where its record cannot be read"
     try:
-        return datetime.fromisoformat(json.loads((run.path / "run.json").read_text(encoding="utf-8"))["created"]).timestamp()
+        return datetime.fromisoformat(
+            json.loads((run.path / "run.json").read_text(encoding="utf-8"))["created"]
+        ).timestamp()
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0.0
 

@@ -16,7 +16,13 @@ class EpochSampler(Sampler):
         strategy: str = "random",  # random, sequential or group_by_length
         seed: int = 42,  # of the order
     ):
-        self.lengths, self.batch_size, self.strategy, self.seed, self.epoch = np.asarray(lengths), batch_size, strategy, seed, 0
+        self.lengths, self.batch_size, self.strategy, self.seed, self.epoch = (
+            np.asarray(lengths),
+            batch_size,
+            strategy,
+            seed,
+            0,
+        )
 
     def __len__(self):
         return len(self.lengths)
@@ -38,7 +44,9 @@ class EpochSampler(Sampler):
         "The shuffled rows, sorted by length within each megabatch, cut into batches, the batches shuffled; the short batch stays last"
         size = self.batch_size * MEGABATCH
         parts = [order[i : i + size] for i in range(0, len(order), size)]
-        order = np.concatenate([part[np.argsort(self.lengths[part], kind="stable")] for part in parts]) if parts else order
+        order = (
+            np.concatenate([part[np.argsort(self.lengths[part], kind="stable")] for part in parts]) if parts else order
+        )
         full = len(order) // self.batch_size * self.batch_size
         batches = order[:full].reshape(-1, self.batch_size)
         return np.concatenate([batches[rng.permutation(len(batches))].ravel(), order[full:]])

@@ -83,40 +83,90 @@ def key(
 class Settings:
     "The settings of one experiment. They do not change: `replace` gives new ones."
 
-    baselines: list[str] = key("objective", list(BASELINES), "the rungs of the ladder that the model has to beat", choices=BASELINES)
-    label_words: dict[str, str] = key("objective", {}, "words that stand for each label when the untrained model is asked (label: words; label: words); default: the label's name")
+    baselines: list[str] = key(
+        "objective", list(BASELINES), "the rungs of the ladder that the model has to beat", choices=BASELINES
+    )
+    label_words: dict[str, str] = key(
+        "objective",
+        {},
+        "words that stand for each label when the untrained model is asked (label: words; label: words); default: the label's name",
+    )
     num_shots: int = key("objective", 4, "labelled examples of each label that the rung few_shot is shown", low=1)
 
-    model_name_or_path: str = key("model", "starter", "a name on the Hugging Face Hub, a folder, or `starter`: all-MiniLM-L6-v2 from the package index")
+    model_name_or_path: str = key(
+        "model",
+        "starter",
+        "a name on the Hugging Face Hub, a folder, or `starter`: all-MiniLM-L6-v2 from the package index",
+    )
     model_revision: str = key("model", "main", "the branch, tag or commit on the Hub")
 
-    dataset_name: str | None = key("data", "starter", "a data set on the Hub, or `starter`: the posts that come with ftkit; ignored where train_file is given")
+    dataset_name: str | None = key(
+        "data",
+        "starter",
+        "a data set on the Hub, or `starter`: the posts that come with ftkit; ignored where train_file is given",
+    )
     dataset_config_name: str | None = key("data", None, "the configuration of that data set")
     train_file: str | None = key("data", None, "your own training rows: .csv .tsv .json .jsonl .parquet")
     validation_file: str | None = key("data", None, "your own validation rows; default: carved from the training rows")
     test_file: str | None = key("data", None, "your own test rows; default: carved from the training rows")
-    text_column_name: str | None = key("data", None, "the column with the text; default: found by name, then by content")
+    text_column_name: str | None = key(
+        "data", None, "the column with the text; default: found by name, then by content"
+    )
     label_column_name: str | None = key("data", None, "the column with the label; default: found by name")
-    validation_size: float = key("data", 0.1, "the share of the rows that becomes the validation split where the source has none", above=0, high=0.5)
-    test_size: float = key("data", 0.1, "the share of the rows that becomes the test split where the source has none", above=0, high=0.5)
-    max_train_samples: int | None = key("data", None, "train on this many rows at most: a seeded shuffle, then the first ones", low=1)
-    max_eval_samples: int | None = key("data", 1000, "the same for the validation rows, which are looked at after every epoch", low=1)
+    validation_size: float = key(
+        "data",
+        0.1,
+        "the share of the rows that becomes the validation split where the source has none",
+        above=0,
+        high=0.5,
+    )
+    test_size: float = key(
+        "data", 0.1, "the share of the rows that becomes the test split where the source has none", above=0, high=0.5
+    )
+    max_train_samples: int | None = key(
+        "data", None, "train on this many rows at most: a seeded shuffle, then the first ones", low=1
+    )
+    max_eval_samples: int | None = key(
+        "data", 1000, "the same for the validation rows, which are looked at after every epoch", low=1
+    )
     max_predict_samples: int | None = key("data", None, "the same for the test rows", low=1)
-    data_seed: int = key("data", 42, "governs the split and the samples; `seed` governs training", low=0, high=2**32 - 1)
+    data_seed: int = key(
+        "data", 42, "governs the split and the samples; `seed` governs training", low=0, high=2**32 - 1
+    )
 
     max_seq_length: int = key("tokenizer", 128, "longer texts are cut to this many tokens", low=1)
-    pad_to_max_length: bool = key("tokenizer", False, "pad every text to max_seq_length, as old tutorials do; false: to the longest of its batch")
+    pad_to_max_length: bool = key(
+        "tokenizer", False, "pad every text to max_seq_length, as old tutorials do; false: to the longest of its batch"
+    )
 
-    method: str = key("model_init", "full", "which weights learn: full, lora, top_k (the last layers and the head) or head", choices=METHODS)
+    method: str = key(
+        "model_init",
+        "full",
+        "which weights learn: full, lora, top_k (the last layers and the head) or head",
+        choices=METHODS,
+    )
     top_k_layers: int = key("model_init", 2, "how many of the last layers learn with method = top_k", low=1)
-    dropout: float | None = key("model_init", 0.0, "of every dropout layer while training; none: the model's own (on CPUs that costs about a sixth more time per step)", low=0, high=0.9)
+    dropout: float | None = key(
+        "model_init",
+        0.0,
+        "of every dropout layer while training; none: the model's own (on CPUs that costs about a sixth more time per step)",
+        low=0,
+        high=0.9,
+    )
     lora_r: int = key("model_init", 8, "rank of the LoRA matrices", low=1)
     lora_alpha: float = key("model_init", 16.0, "LoRA's update is scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = key("model_init", 0.05, "dropout before the LoRA matrices", low=0, high=0.999)
 
-    metric_for_best_model: str = key("metrics", "accuracy", "the validation metric that chooses the best epoch", choices=("accuracy", "f1_macro", "precision_macro", "recall_macro", "loss"))
+    metric_for_best_model: str = key(
+        "metrics",
+        "accuracy",
+        "the validation metric that chooses the best epoch",
+        choices=("accuracy", "f1_macro", "precision_macro", "recall_macro", "loss"),
+    )
     confidence_level: float = key("metrics", 0.95, "of every interval", above=0.5, high=0.999)
-    num_resamples: int = key("metrics", 2000, "bootstrap resamples behind the intervals of F1 and of differences", low=100)
+    num_resamples: int = key(
+        "metrics", 2000, "bootstrap resamples behind the intervals of F1 and of differences", low=100
+    )
 
     num_train_epochs: float = key("trainer", 3.0, "passes over the training rows", above=0)
     learning_rate: float = key("trainer", 2e-4, "the peak, after warm-up", above=0)
@@ -125,9 +175,21 @@ class Settings:
     gradient_accumulation_steps: int = key("trainer", 1, "batches per update of the weights", low=1)
     warmup_steps: float = key("trainer", 0.1, "steps until the peak; below 1: the share of all steps", low=0)
     weight_decay: float = key("trainer", 0.01, "AdamW's pull of the weights towards zero", low=0)
-    class_weights: str = key("trainer", "none", "weight of each label in the loss: none, or balanced (rare labels count more)", choices=("none", "balanced"))
-    train_sampling_strategy: str = key("trainer", "group_by_length", "order of the training rows: random, sequential, or group_by_length (texts of like length share a batch)", choices=("random", "sequential", "group_by_length"))
-    early_stopping_patience: int | None = key("trainer", None, "stop after this many evaluations without a better metric_for_best_model", low=1)
+    class_weights: str = key(
+        "trainer",
+        "none",
+        "weight of each label in the loss: none, or balanced (rare labels count more)",
+        choices=("none", "balanced"),
+    )
+    train_sampling_strategy: str = key(
+        "trainer",
+        "group_by_length",
+        "order of the training rows: random, sequential, or group_by_length (texts of like length share a batch)",
+        choices=("random", "sequential", "group_by_length"),
+    )
+    early_stopping_patience: int | None = key(
+        "trainer", None, "stop after this many evaluations without a better metric_for_best_model", low=1
+    )
     seed: int = key("trainer", 42, "of the new head, dropout and the order of the rows", low=0, high=2**32 - 1)
     training_arguments: dict[str, object] = field(default_factory=dict, metadata={"section": None})
 
@@ -196,7 +258,10 @@ class Settings:
             lines += ["", f"[{section}]", f"# {text}"]
             for name, value in self.section(section).items():
                 lines += [f"# {KEYS[name].metadata['help']}", f"{name} = {written(value)}".rstrip()]
-        lines += [f"{name} = {json.dumps(value) if isinstance(value, dict | list) else written(value)}" for name, value in self.training_arguments.items()]
+        lines += [
+            f"{name} = {json.dumps(value) if isinstance(value, dict | list) else written(value)}"
+            for name, value in self.training_arguments.items()
+        ]
         return "\n".join(lines) + "\n"
 
 
@@ -226,7 +291,9 @@ def check_known(
     "Refuse keys that are ftkit's own business, retired, unknown or in the wrong section. Fields of `TrainingArguments` pass: they are checked when the arguments are built"
     where = where or name
     if section not in SECTIONS:
-        raise UserError(f"{where}: there is no section [{section}].{nearest(section, SECTIONS)} Sections: {', '.join(SECTIONS)}.")
+        raise UserError(
+            f"{where}: there is no section [{section}].{nearest(section, SECTIONS)} Sections: {', '.join(SECTIONS)}."
+        )
     if name in KEYS:
         right = KEYS[name].metadata["section"]
         if right != section:
@@ -249,7 +316,9 @@ def typed(
     try:
         value = convert(TYPES[f.name], value)
     except (ValueError, TypeError, OverflowError):
-        raise UserError(f"{where} = {shown(value)}: expected {type_name(TYPES[f.name])}, as in {f.name} = {example(f)}.") from None
+        raise UserError(
+            f"{where} = {shown(value)}: expected {type_name(TYPES[f.name])}, as in {f.name} = {example(f)}."
+        ) from None
     rules = f.metadata
     if value is None:
         return value
@@ -257,7 +326,9 @@ def typed(
     if "choices" in rules:
         for item in value if isinstance(value, list) else [value]:
             if item not in rules["choices"]:
-                raise UserError(f"{where} = {shown(item)}: not a choice.{nearest(str(item), rules['choices'])} Choices: {', '.join(rules['choices'])}.")
+                raise UserError(
+                    f"{where} = {shown(item)}: not a choice.{nearest(str(item), rules['choices'])} Choices: {', '.join(rules['choices'])}."
+                )
     if isinstance(value, int | float) and not isinstance(value, bool):
         problem = out_of_range(value, rules)
         if problem:
@@ -275,9 +346,13 @@ def check_text(
         if isinstance(text, str) and any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
             raise UserError(f"{where} = {shown(text)}: holds a line break or a control character. Write it without.")
         if isinstance(text, str) and USER_PASSWORD.search(text):
-            raise UserError(f"{where}: holds a user or password in a URL, which would be kept with the run. Download the file, and name that.")
+            raise UserError(
+                f"{where}: holds a user or password in a URL, which would be kept with the run. Download the file, and name that."
+            )
     if isinstance(value, dict) and any(sign in text for text in texts for sign in ":;"):
-        raise UserError(f"{where} = {shown(value)}: a ':' or ';' in it would be read as the next entry. Write it without.")
+        raise UserError(
+            f"{where} = {shown(value)}: a ':' or ';' in it would be read as the next entry. Write it without."
+        )
 
 
 def out_of_range(value: float, rules) -> str | None:
@@ -361,7 +436,12 @@ def plain_value(text: object) -> object:
 def suits(value: object, hint: object) -> bool:
     "Is it a number or a truth value where the type hint wants one? Other hints suit anything"
     kinds = typing.get_args(hint) or (hint,)
-    return not set(kinds) <= {bool, int, float, type(None)} or type(value) in kinds or type(value) is int and float in kinds
+    return (
+        not set(kinds) <= {bool, int, float, type(None)}
+        or type(value) in kinds
+        or type(value) is int
+        and float in kinds
+    )
 
 
 def written(value: object) -> str:
@@ -387,7 +467,14 @@ def shown(value: object) -> str:
 
 def type_name(kind) -> str:
     "A type in words"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list", dict: "label: words; label: words"}
+    names = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "a text",
+        list: "a list",
+        dict: "label: words; label: words",
+    }
     if isinstance(kind, types.UnionType):
         return f"{type_name(typing.get_args(kind)[0])} or none"
     return names[typing.get_origin(kind) or kind]
@@ -398,7 +485,9 @@ def example(f: dataclasses.Field) -> str:
     default = f.default if f.default is not dataclasses.MISSING else f.default_factory()
     if default or default is False:
         return written(default)
-    return {"label_words": "negative: bad; positive: good"}.get(f.name, "1000" if f.name.startswith("max_") else "3" if "patience" in f.name else "data.csv")
+    return {"label_words": "negative: bad; positive: good"}.get(
+        f.name, "1000" if f.name.startswith("max_") else "3" if "patience" in f.name else "data.csv"
+    )
 
 
 def entries(
@@ -408,9 +497,13 @@ def entries(
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such settings file. `ftkit train` alone runs the starter experiment.") from None
+        raise UserError(
+            f"{path}: there is no such settings file. `ftkit train` alone runs the starter experiment."
+        ) from None
     except (OSError, ValueError) as e:
-        raise UserError(f"{path}: cannot be read as a UTF-8 settings file ({e.strerror if isinstance(e, OSError) else 'not UTF-8'}).") from None
+        raise UserError(
+            f"{path}: cannot be read as a UTF-8 settings file ({e.strerror if isinstance(e, OSError) else 'not UTF-8'})."
+        ) from None
     parser = configparser.ConfigParser(interpolation=None, comment_prefixes=("#", ";"), default_section="\0")
     parser.optionxform = str
     try:
@@ -418,7 +511,9 @@ def entries(
     except configparser.DuplicateOptionError as e:
         raise UserError(f"{path}, line {e.lineno}: [{e.section}] {e.option} stands there twice. Keep one.") from None
     except configparser.DuplicateSectionError as e:
-        raise UserError(f"{path}, line {e.lineno}: the section [{e.section}] stands there twice. Join the two.") from None
+        raise UserError(
+            f"{path}, line {e.lineno}: the section [{e.section}] stands there twice. Join the two."
+        ) from None
     except configparser.MissingSectionHeaderError as e:
         raise UserError(f"{path}, line {e.lineno}: a key before any section. Start with [trainer], say.") from None
     except configparser.ParsingError as e:
@@ -430,5 +525,7 @@ def entries(
         elif option := re.match(r"([^#;=:\s][^=:]*?)\s*[=:]", line):
             lines.setdefault((section, option[1]), number)
         if header and section not in SECTIONS:
-            raise UserError(f"{path}, line {number}: there is no section [{section}].{nearest(section, SECTIONS)} Sections: {', '.join(SECTIONS)}.")
+            raise UserError(
+                f"{path}, line {number}: there is no section [{section}].{nearest(section, SECTIONS)} Sections: {', '.join(SECTIONS)}."
+            )
     return [(s, k, v, lines.get((s, k), 0)) for s in parser.sections() for k, v in parser.items(s)]

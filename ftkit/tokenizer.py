@@ -27,11 +27,15 @@ def load_tokenizer(
     name = resolve_model(model_name_or_path)
     with opening(f"model_name_or_path = {model_name_or_path}"):
         sides = {"padding_side": "right", "truncation_side": "right"}
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=model_revision, trust_remote_code=False, split_special_tokens=True, **sides)
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, revision=model_revision, trust_remote_code=False, split_special_tokens=True, **sides
+        )
     tokenizer.chat_template = None  # a program for chats: a classifier has no use for it
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
-            raise UserError(f"model_name_or_path = {model_name_or_path}: its tokenizer has neither a pad token nor an end-of-text token.")
+            raise UserError(
+                f"model_name_or_path = {model_name_or_path}: its tokenizer has neither a pad token nor an end-of-text token."
+            )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
@@ -44,11 +48,21 @@ def tokenize(
 ) -> DatasetDict | Dataset:
     "`input_ids`, `attention_mask`, `labels` and `length` (tokens before padding) instead of the text, in the same order"
     limit = min(max_seq_length, tokenizer.model_max_length)
+
     def encode(batch):
-        out = tokenizer(batch["text"], truncation=True, max_length=limit, padding="max_length" if pad_to_max_length else False)
-        return {"input_ids": out["input_ids"], "attention_mask": out["attention_mask"], "length": [sum(m) for m in out["attention_mask"]]}
+        out = tokenizer(
+            batch["text"], truncation=True, max_length=limit, padding="max_length" if pad_to_max_length else False
+        )
+        return {
+            "input_ids": out["input_ids"],
+            "attention_mask": out["attention_mask"],
+            "length": [sum(m) for m in out["attention_mask"]],
+        }
+
     columns = data["train"].column_names if isinstance(data, DatasetDict) else data.column_names
-    tokens = data.map(encode, batched=True, remove_columns=["text"], desc=None, load_from_cache_file=False, keep_in_memory=True)
+    tokens = data.map(
+        encode, batched=True, remove_columns=["text"], desc=None, load_from_cache_file=False, keep_in_memory=True
+    )
     return tokens.rename_column("label", "labels") if "label" in columns else tokens
 
 # %% ../nbs/04_tokenizer.ipynb #c025
@@ -73,7 +87,12 @@ def truncation(
     lengths = np.array([len(ids) for ids in tokenizer(list(rows["text"]))["input_ids"]])
     labels = np.array([rows.features["label"].int2str(i) for i in rows["label"]])
     table = pd.DataFrame({"label": labels, "tokens": lengths, "cut": lengths > max_seq_length})
-    return table.groupby("label").agg(rows=("tokens", "size"), median_tokens=("tokens", "median"), longest=("tokens", "max"), share_cut=("cut", "mean"))
+    return table.groupby("label").agg(
+        rows=("tokens", "size"),
+        median_tokens=("tokens", "median"),
+        longest=("tokens", "max"),
+        share_cut=("cut", "mean"),
+    )
 
 # %% ../nbs/04_tokenizer.ipynb #c046
 def pooled_position(

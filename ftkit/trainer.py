@@ -22,7 +22,16 @@ import torch
 from datasets import DatasetDict
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
-from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainerState, TrainingArguments, set_seed
+from transformers import (
+    DataCollatorWithPadding,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 
 from .callbacks import Checkpoints, Finite, Patience, RunLog, StopAtStep, progress_callback, unlogged
 from .card import write_card
@@ -51,18 +60,32 @@ def training_arguments(
     known = {f.name for f in dataclasses.fields(TrainingArguments)}
     extra = dict(settings.training_arguments)
     for name in set(extra) - known:
-        raise UserError(f"{name}: neither a key of ftkit nor a field of TrainingArguments.{nearest(name, known)} See `ftkit train --help` for all keys.")
+        raise UserError(
+            f"{name}: neither a key of ftkit nor a field of TrainingArguments.{nearest(name, known)} See `ftkit train --help` for all keys."
+        )
     values = {k: v for k, v in settings.section("trainer").items() if k in known and k != "train_sampling_strategy"}
-    values |= {"eval_strategy": "epoch", "logging_steps": 0.01, "load_best_model_at_end": True, "metric_for_best_model": settings.metric_for_best_model}
+    values |= {
+        "eval_strategy": "epoch",
+        "logging_steps": 0.01,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": settings.metric_for_best_model,
+    }
     values |= {"bf16": precision() == "bf16", "fp16": precision() == "fp16", "use_cpu": device_name() == "cpu"}
-    values |= {"report_to": "none", "disable_tqdm": True, "logging_nan_inf_filter": False, "output_dir": str(output_dir)} | extra
+    values |= {
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_nan_inf_filter": False,
+        "output_dir": str(output_dir),
+    } | extra
     values.setdefault("save_strategy", "epoch" if values["eval_strategy"] == "no" else values["eval_strategy"])
     if "eval_steps" in values:
         values.setdefault("save_steps", values["eval_steps"])  # else the best step would not have been saved
     if values["eval_strategy"] == "no":
         values |= {"load_best_model_at_end": False}
         if settings.early_stopping_patience:
-            raise UserError("early_stopping_patience: with eval_strategy = no there is no evaluation to look at. Write eval_strategy = epoch.")
+            raise UserError(
+                "early_stopping_patience: with eval_strategy = no there is no evaluation to look at. Write eval_strategy = epoch."
+            )
     for name, hint in typing.get_type_hints(TrainingArguments).items():
         if name in extra and not suits(extra[name], hint):
             raise UserError(f"{name} = {extra[name]!r}: expected {hint.__name__ if isinstance(hint, type) else hint}.")
@@ -77,10 +100,18 @@ def classification_loss(
     label_smoothing: float = 0.0,  # 0 to 1
 ):
     "A `compute_loss_func`: the summed cross-entropy over the rows of the whole update, so that 8 x 1, 2 x 4 and 5 + 3 give the same gradient"
+
     def loss(outputs, labels, num_items_in_batch=None):
         logits = outputs["logits"].float()
-        total = cross_entropy(logits, labels, None if weights is None else weights.to(logits.device), reduction="sum", label_smoothing=label_smoothing)
+        total = cross_entropy(
+            logits,
+            labels,
+            None if weights is None else weights.to(logits.device),
+            reduction="sum",
+            label_smoothing=label_smoothing,
+        )
         return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
+
     return loss
 
 # %% ../nbs/07_trainer.ipynb #c039
@@ -120,7 +151,9 @@ class OrderedTrainer(Trainer):
     def check_untrained(self) -> None:
         "A cell that is run again must not train on with the weights of the last time"
         if self.model in self.trained:
-            raise UserError("this model has been trained already. To train anew, make it anew: load_model, Run.create, make_trainer. To go on with a run that was stopped: Run.load(name).resume().")
+            raise UserError(
+                "this model has been trained already. To train anew, make it anew: load_model, Run.create, make_trainer. To go on with a run that was stopped: Run.load(name).resume()."
+            )
 
     def train(self, *args, **kwargs):
         "Reseed, then train: what ran in the process before makes no difference"
@@ -160,7 +193,9 @@ class OrderedTrainer(Trainer):
                 if not out_of_memory(error) or self.args.per_device_eval_batch_size == 1:
                     raise
             self.args.per_device_eval_batch_size //= 2
-            say(f"the evaluation did not fit into memory: it goes on with per_device_eval_batch_size = {self.args.per_device_eval_batch_size}")
+            say(
+                f"the evaluation did not fit into memory: it goes on with per_device_eval_batch_size = {self.args.per_device_eval_batch_size}"
+            )
 
 # %% ../nbs/07_trainer.ipynb #c051
 def make_trainer(
@@ -173,7 +208,9 @@ def make_trainer(
     "The pieces put together. Validation rows are sorted by length, which saves padding; their order does not matter to a score"
     args = training_arguments(settings, run.path / "checkpoints" / ".staging")
     names = tokens["train"].features["labels"].names
-    weights = class_weights(list(tokens["train"]["labels"]), len(names)) if settings.class_weights == "balanced" else None
+    weights = (
+        class_weights(list(tokens["train"]["labels"]), len(names)) if settings.class_weights == "balanced" else None
+    )
     callbacks = [RunLog(run), Checkpoints(run, args.save_total_limit), Finite(run), progress_callback()]
     if settings.early_stopping_patience:
         callbacks.append(Patience(settings.early_stopping_patience))
@@ -183,13 +220,17 @@ def make_trainer(
             model=model,
             args=args,
             train_dataset=tokens["train"],
-            eval_dataset=tokens["validation"].select(np.argsort(tokens["validation"]["length"], kind="stable")).remove_columns("length"),
+            eval_dataset=tokens["validation"]
+            .select(np.argsort(tokens["validation"]["length"], kind="stable"))
+            .remove_columns("length"),
             processing_class=tokenizer,
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_metrics=compute_metrics,
             compute_loss_func=classification_loss(weights, args.label_smoothing_factor),
             callbacks=callbacks,
-            sampler=EpochSampler(tokens["train"]["length"], args.train_batch_size, settings.train_sampling_strategy, settings.seed),
+            sampler=EpochSampler(
+                tokens["train"]["length"], args.train_batch_size, settings.train_sampling_strategy, settings.seed
+            ),
         )
     except (ValueError, ImportError, RuntimeError) as e:  # fields of TrainingArguments that this machine cannot do
         if out_of_memory(e):
@@ -214,7 +255,9 @@ def resume_point(
             say("there is no whole checkpoint: starting from the beginning")
         return None
     trainer.args.eval_on_start = False  # that was done at the start
-    over = any(isinstance(callback, Patience) and callback.over(checkpoint) for callback in trainer.callback_handler.callbacks)
+    over = any(
+        isinstance(callback, Patience) and callback.over(checkpoint) for callback in trainer.callback_handler.callbacks
+    )
     if over or state.global_step >= state.max_steps:  # it was killed after its last step, perhaps within an epoch
         trainer.args.max_steps, trainer.args.num_train_epochs = -1, int(state.epoch)
     say(f"going on from {checkpoint.name}")
@@ -228,17 +271,31 @@ def train(
     "Train, or go on from the newest whole checkpoint; note weights and seconds; give the model of the best epoch, adapters merged"
     trainer.check_untrained()
     if run.record["status"] != "running":
-        raise UserError(f"{run.path}: this run is {run.record['status']}. Make a new one: Run.create(settings). To go on with it: Run.load({str(run.path)!r}).resume().")
-    first, start, before = weights_sha256(trainer.model), time.monotonic(), run.record["timing"]["train_seconds"] or 0.0
+        raise UserError(
+            f"{run.path}: this run is {run.record['status']}. Make a new one: Run.create(settings). To go on with it: Run.load({str(run.path)!r}).resume()."
+        )
+    first, start, before = (
+        weights_sha256(trainer.model),
+        time.monotonic(),
+        run.record["timing"]["train_seconds"] or 0.0,
+    )
     run.check_first_weights(first)
     run.update(weights={"first_sha256": first, "final_sha256": None})
     checkpoint = resume_point(trainer, run)
     with going_on_from(checkpoint, lambda: trainer.stepped):
         trainer.train(resume_from_checkpoint=checkpoint)
-    best = {"step": trainer.state.best_global_step, "metric": trainer.args.metric_for_best_model, "value": trainer.state.best_metric}
+    best = {
+        "step": trainer.state.best_global_step,
+        "metric": trainer.args.metric_for_best_model,
+        "value": trainer.state.best_metric,
+    }
     if trainer.args.load_best_model_at_end and not best["step"]:
-        raise RunFailed(f"no evaluation gave a comparable {best['metric']}, so there is no best epoch. The last weights are in {run.path / 'checkpoints'}.")
-    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)  # predictions are float32, not the training's bf16
+        raise RunFailed(
+            f"no evaluation gave a comparable {best['metric']}, so there is no best epoch. The last weights are in {run.path / 'checkpoints'}."
+        )
+    model = trainer.accelerator.unwrap_model(
+        trainer.model, keep_fp32_wrapper=False
+    )  # predictions are float32, not the training's bf16
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
     timing = {"train_seconds": before + time.monotonic() - start, "total_seconds": None}
@@ -252,9 +309,14 @@ def smaller_batch(
     "Half the rows at a time (or a third, where they cannot be halved), and as many per update as before; `RunFailed` at one row"
     rows = settings.per_device_train_batch_size
     if rows == 1:
-        raise RunFailed("out of memory with one row at a time. Use method = lora or head, a smaller max_seq_length, or a smaller model.")
+        raise RunFailed(
+            "out of memory with one row at a time. Use method = lora or head, a smaller max_seq_length, or a smaller model."
+        )
     factor = next(n for n in range(2, rows + 1) if rows % n == 0)
-    return settings.replace(per_device_train_batch_size=rows // factor, gradient_accumulation_steps=settings.gradient_accumulation_steps * factor)
+    return settings.replace(
+        per_device_train_batch_size=rows // factor,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps * factor,
+    )
 
 # %% ../nbs/07_trainer.ipynb #m004
 def train_in_memory(
@@ -265,7 +327,13 @@ def train_in_memory(
 ) -> PreTrainedModel:
     "Load the first weights and train; where memory does not suffice, again from the first weights, with smaller batches and as many rows per update"
     while True:
-        model = load_model(labels=tokens["train"].features["labels"].names, tokenizer=tokenizer, seed=settings.seed, **settings.section("model"), **settings.section("model_init"))
+        model = load_model(
+            labels=tokens["train"].features["labels"].names,
+            tokenizer=tokenizer,
+            seed=settings.seed,
+            **settings.section("model"),
+            **settings.section("model_init"),
+        )
         run.update(trainable=trainable_share(model))
         try:
             return train(make_trainer(model, tokens, tokenizer, settings, run), run)
@@ -273,7 +341,9 @@ def train_in_memory(
             if not out_of_memory(error):
                 raise
             if run.going_on:
-                raise RunFailed(f"out of memory, with checkpoints that need these batches: {run.path / 'checkpoints'}. Free memory and resume again, or start a new run with a smaller per_device_train_batch_size.") from error
+                raise RunFailed(
+                    f"out of memory, with checkpoints that need these batches: {run.path / 'checkpoints'}. Free memory and resume again, or start a new run with a smaller per_device_train_batch_size."
+                ) from error
             settings = smaller_batch(settings)
         del model
         gc.collect()
@@ -305,8 +375,15 @@ def fine_tune(
         run.update(data=report, tokens_sha256=tokens_sha256)
         model = train_in_memory(s, tokens, tokenizer, run)
         save_model(run, model, tokenizer)
-        logits = {split: predict_logits(model, tokenizer, data[split]["text"], s.max_seq_length, s.per_device_eval_batch_size) for split in ("validation", "test")}
-        rungs = ladder(data, data["test"], objective, s.baselines, s.model_name_or_path, s.model_revision, s.max_seq_length)
+        logits = {
+            split: predict_logits(
+                model, tokenizer, data[split]["text"], s.max_seq_length, s.per_device_eval_batch_size
+            )
+            for split in ("validation", "test")
+        }
+        rungs = ladder(
+            data, data["test"], objective, s.baselines, s.model_name_or_path, s.model_revision, s.max_seq_length
+        )
         judge(run, data, logits, rungs)
         write_card(run)
         run.report()
@@ -322,5 +399,17 @@ def error_table(
     rows = run.predictions.query("split == @split").reset_index(drop=True)
     names = run.labels
     probabilities = softmax(np.stack(rows.logits))
-    table = pd.DataFrame({"text": rows.text, "label": rows.label, "predicted": [names[i] for i in probabilities.argmax(-1)], "confidence": probabilities.max(-1)})
-    return table[table.label != table.predicted].sort_values("confidence", ascending=False).head(limit).reset_index(drop=True)
+    table = pd.DataFrame(
+        {
+            "text": rows.text,
+            "label": rows.label,
+            "predicted": [names[i] for i in probabilities.argmax(-1)],
+            "confidence": probabilities.max(-1),
+        }
+    )
+    return (
+        table[table.label != table.predicted]
+        .sort_values("confidence", ascending=False)
+        .head(limit)
+        .reset_index(drop=True)
+    )

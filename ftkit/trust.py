@@ -25,14 +25,18 @@ def check_links(
         root = root.parents[1]
     for path in paths:
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
-            raise UserError(f"{folder}: {path.relative_to(folder)} is a link to {os.readlink(path)}, outside of the folder. Put a copy of the file there.")
+            raise UserError(
+                f"{folder}: {path.relative_to(folder)} is a link to {os.readlink(path)}, outside of the folder. Put a copy of the file there."
+            )
 
 
 def check_run(
     folder: Path,  # a run folder
 ) -> None:
     "`UserError` where something in a run folder would be read or written outside of it"
-    check_links(folder, [*folder.iterdir(), *folder.glob("model/*"), folder / "checkpoints" / ".staging"])  # links in a checkpoint have it passed over
+    check_links(
+        folder, [*folder.iterdir(), *folder.glob("model/*"), folder / "checkpoints" / ".staging"]
+    )  # links in a checkpoint have it passed over
 
 
 def check_model(
@@ -44,9 +48,13 @@ def check_model(
     if os.path.isdir(folder):
         check_links(folder, [*folder.iterdir(), *folder.glob(f"{TEMPLATES}/*")])
         if (folder / "adapter_config.json").exists():
-            raise UserError(f"{name}: holds an adapter. Merge it into its base model (peft: merge_and_unload), save that, and name its folder.")
+            raise UserError(
+                f"{name}: holds an adapter. Merge it into its base model (peft: merge_and_unload), save that, and name its folder."
+            )
         if str(json_object(folder / "config.json").get("transformers_weights", ".safetensors")).endswith(".bin"):
-            raise UserError(f"{name}: its config.json names weights that are no safetensors. Only safetensors are read.")
+            raise UserError(
+                f"{name}: its config.json names weights that are no safetensors. Only safetensors are read."
+            )
         for index in folder.glob("*.index.json"):
             if shard := foreign_shard(index):
                 raise UserError(f"{index}: names {shard!r}, which is no safetensors file beside it.")
@@ -72,7 +80,11 @@ def check_tokenizer_config(
     from huggingface_hub import hf_hub_download
 
     try:
-        file = Path(name, "tokenizer_config.json") if os.path.isdir(name) else Path(hf_hub_download(name, "tokenizer_config.json", revision=revision))
+        file = (
+            Path(name, "tokenizer_config.json")
+            if os.path.isdir(name)
+            else Path(hf_hub_download(name, "tokenizer_config.json", revision=revision))
+        )
     except (OSError, ValueError):  # the model has none, or is not there: loading it says so
         return
     folder = Path(os.path.realpath(name))
@@ -80,8 +92,14 @@ def check_tokenizer_config(
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, str) and key != "name_or_path":
                 for place in (Path(path), folder / path):
-                    if os.path.exists(place) and not os.path.isdir(place) and not Path(os.path.realpath(place)).is_relative_to(folder):
-                        raise UserError(f"{name}: its tokenizer_config.json has {key} = {path!r}, a file outside of the model's folder. Take that line out.")
+                    if (
+                        os.path.exists(place)
+                        and not os.path.isdir(place)
+                        and not Path(os.path.realpath(place)).is_relative_to(folder)
+                    ):
+                        raise UserError(
+                            f"{name}: its tokenizer_config.json has {key} = {path!r}, a file outside of the model's folder. Take that line out."
+                        )
 
 
 def json_object(
@@ -111,11 +129,15 @@ def opening(
     except UserError:
         raise
     except pickle.UnpicklingError as e:
-        raise UserError(f"{what}: holds a pickle, which can run code, and is not opened. Save the weights as safetensors.") from e
+        raise UserError(
+            f"{what}: holds a pickle, which can run code, and is not opened. Save the weights as safetensors."
+        ) from e
     except Exception as e:
         if out_of_memory(e):
             raise
-        raise UserError(f"{what}: cannot be loaded ({type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:200]}).") from e
+        raise UserError(
+            f"{what}: cannot be loaded ({type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:200]})."
+        ) from e
 
 
 @contextmanager
@@ -129,9 +151,15 @@ def going_on_from(
     try:
         yield
     except pickle.UnpicklingError as e:
-        raise UserError(f"{checkpoint}: holds more than numbers, and is not opened: it may run code. Start a new run.") from e
+        raise UserError(
+            f"{checkpoint}: holds more than numbers, and is not opened: it may run code. Start a new run."
+        ) from e
     except Exception as e:
-        passing = isinstance(e, OSError) and not isinstance(e, FileNotFoundError) or "CUDA error" in str(e)  # too many open files, a device that is busy
+        passing = (
+            isinstance(e, OSError) and not isinstance(e, FileNotFoundError) or "CUDA error" in str(e)
+        )  # too many open files, a device that is busy
         if checkpoint is None or begun() or passing or isinstance(e, UserError | RunFailed) or out_of_memory(e):
             raise
-        raise UserError(f"{checkpoint}: cannot be gone on from ({type(e).__name__}: {(str(e).splitlines() or [''])[0]}). Delete that folder to go on from an older one.") from e
+        raise UserError(
+            f"{checkpoint}: cannot be gone on from ({type(e).__name__}: {(str(e).splitlines() or [''])[0]}). Delete that folder to go on from an older one."
+        ) from e

@@ -119,7 +119,12 @@ def table_html(
     number = {c: all(isinstance(r.get(c), int | float) for r in rows) for c in columns}
     digits = {c: 1 if number[c] and any(abs(r[c]) >= 10 for r in rows) else 3 for c in columns}
     head = "".join(f'<th class="{"n" if number[c] else "t"}">{cell(c)}</th>' for c in columns)
-    body = "".join("<tr>" + "".join(f'<td class="{"n" if number[c] else "t"}">{cell(r.get(c, ""), digits[c])}</td>' for c in columns) + "</tr>" for r in rows)
+    body = "".join(
+        "<tr>"
+        + "".join(f'<td class="{"n" if number[c] else "t"}">{cell(r.get(c, ""), digits[c])}</td>' for c in columns)
+        + "</tr>"
+        for r in rows
+    )
     return f'<table class="ftkit mathjax_ignore"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
@@ -140,7 +145,13 @@ def curve_figure(
     axes = figure.subplots()
     for colour, (name, points) in zip(COLOURS, series.items()):
         finite = [(x, y) for x, y in points if isinstance(y, int | float) and math.isfinite(y)]
-        axes.plot(*zip(*finite) if finite else ([], []), marker="o" if len(finite) < 12 else None, markersize=4, color=colour, label=name)
+        axes.plot(
+            *zip(*finite) if finite else ([], []),
+            marker="o" if len(finite) < 12 else None,
+            markersize=4,
+            color=colour,
+            label=name,
+        )
     low, high = axes.get_ylim()
     margin = max(0.0, 0.3 - (high - low)) / 2  # so that noise does not look like a trend
     axes.set_ylim(low - margin, high + margin)

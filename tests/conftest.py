@@ -39,7 +39,14 @@ def ftkit():
         if env is None:
             return Command(*args, cwd=cwd).result(timeout)
         command = [sys.executable, "-m", "ftkit.cli", *map(str, args)]
-        return subprocess.run(command, cwd=cwd, env={**os.environ, "HF_HUB_OFFLINE": "1", **env}, capture_output=True, text=True, timeout=timeout)
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", **env},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
 
     return run
 
@@ -55,7 +62,9 @@ def tiny(tmp_path_factory):
 def small_rows(n: int = 60) -> list[dict]:
     "Rows of three labels, every text different"
     texts = {"bad": BAD, "flat": FLAT, "good": GOOD}
-    return [{"review": f"{texts[label]}, number {i}", "stars": label} for i in range(n) for label in [sorted(texts)[i % 3]]]
+    return [
+        {"review": f"{texts[label]}, number {i}", "stars": label} for i in range(n) for label in [sorted(texts)[i % 3]]
+    ]
 
 
 def write_csv(path: Path, rows: list[dict]) -> Path:
@@ -72,8 +81,29 @@ def trained(tmp_path_factory, ftkit, tiny):
     "One small run made by the command on a person's own CSV: (folder, run.json as --json printed it)"
     folder = tmp_path_factory.mktemp("own")
     write_csv(folder / "mine.csv", small_rows(90))
-    keys = ["--model_name_or_path", tiny, "--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars"]
-    done = ftkit("train", *keys, "--num_train_epochs", 2, "--per_device_train_batch_size", 8, "--run", "small", "--json", cwd=folder, env={})
+    keys = [
+        "--model_name_or_path",
+        tiny,
+        "--train_file",
+        "mine.csv",
+        "--text_column_name",
+        "review",
+        "--label_column_name",
+        "stars",
+    ]
+    done = ftkit(
+        "train",
+        *keys,
+        "--num_train_epochs",
+        2,
+        "--per_device_train_batch_size",
+        8,
+        "--run",
+        "small",
+        "--json",
+        cwd=folder,
+        env={},
+    )
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
 

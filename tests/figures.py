@@ -56,9 +56,17 @@ class Figures:
         for row in self.rows():
             whole = row["passed"] + row["failed"]
             skipped = f" ({row['skipped']} skipped)" if row["skipped"] else ""
-            terminalreporter.write_line(f"{row['figure']:>3}  {row['passed']:>3} of {whole:<3}  {row['title']}{skipped}")
+            terminalreporter.write_line(
+                f"{row['figure']:>3}  {row['passed']:>3} of {whole:<3}  {row['title']}{skipped}"
+            )
         if os.environ.get("FTKIT_FIGURES"):
             from ftkit.run import versions
 
-            table = {"date": date.today().isoformat(), "machine": platform.platform(), "cores": os.cpu_count(), "versions": versions(), "figures": self.rows()}
+            table = {
+                "date": date.today().isoformat(),
+                "machine": platform.platform(),
+                "cores": os.cpu_count(),
+                "versions": versions(),
+                "figures": self.rows(),
+            }
             Path(os.environ["FTKIT_FIGURES"]).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

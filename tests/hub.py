@@ -49,16 +49,44 @@ class Handler(BaseHTTPRequestHandler):
         if not folder.is_dir():
             return self.answer(404, X_Error_Code="RepoNotFound")
         files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
-        rows = [{"type": "file", "path": p.relative_to(folder).as_posix(), "size": p.stat().st_size, "oid": hashlib.sha1(p.read_bytes()).hexdigest()} for p in files]
+        rows = [
+            {
+                "type": "file",
+                "path": p.relative_to(folder).as_posix(),
+                "size": p.stat().st_size,
+                "oid": hashlib.sha1(p.read_bytes()).hexdigest(),
+            }
+            for p in files
+        ]
         if verb == "tree":
             return self.json([r for r in rows if r["path"].startswith((below or "").strip("/"))])
         if verb == "paths-info":
             wanted = json.loads(body or b"{}").get("paths", [])
             return self.json([r for r in rows if r["path"] in wanted])
         if verb == "refs":
-            return self.json({"branches": [{"name": "main", "ref": "refs/heads/main", "targetCommit": COMMIT}], "tags": [], "converts": []})
+            return self.json(
+                {
+                    "branches": [{"name": "main", "ref": "refs/heads/main", "targetCommit": COMMIT}],
+                    "tags": [],
+                    "converts": [],
+                }
+            )
         siblings = [{"rfilename": r["path"]} for r in rows]
-        self.json({"id": name, "sha": COMMIT, "private": False, "gated": False, "disabled": False, "tags": [], "downloads": 0, "likes": 0, "lastModified": "2026-01-01T00:00:00.000Z", "siblings": siblings, "cardData": {}})
+        self.json(
+            {
+                "id": name,
+                "sha": COMMIT,
+                "private": False,
+                "gated": False,
+                "disabled": False,
+                "tags": [],
+                "downloads": 0,
+                "likes": 0,
+                "lastModified": "2026-01-01T00:00:00.000Z",
+                "siblings": siblings,
+                "cardData": {},
+            }
+        )
 
     def send_file(self, folder: Path, name: str) -> None:
         file = (folder / name).resolve()
@@ -70,7 +98,9 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X_Repo_Commit": COMMIT, "Accept_Ranges": "bytes"}
         if m := re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
             first, last = int(m[1]), int(m[2] or len(data) - 1)
-            return self.answer(206, data[first : last + 1], Content_Range=f"bytes {first}-{last}/{len(data)}", **headers)
+            return self.answer(
+                206, data[first : last + 1], Content_Range=f"bytes {first}-{last}/{len(data)}", **headers
+            )
         self.answer(200, data, **headers)
 
 

@@ -43,7 +43,10 @@ class Command:
     ):
         scratch = Path(cwd).parent / f".output-{time.monotonic_ns()}"
         self.files = str(scratch) + ".out", str(scratch) + ".err"
-        self.process = context.Process(target=child, args=([str(a) for a in argv], str(cwd), {"HF_HUB_OFFLINE": "1", **(env or {})}, self.files, before))
+        self.process = context.Process(
+            target=child,
+            args=([str(a) for a in argv], str(cwd), {"HF_HUB_OFFLINE": "1", **(env or {})}, self.files, before),
+        )
         self.process.start()
         self.pid = self.process.pid
 

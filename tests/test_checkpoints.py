@@ -26,7 +26,17 @@ from ftkit.settings import Settings
 
 torn, damaged, slow = pytest.mark.figure(2), pytest.mark.figure(3), pytest.mark.slow
 WEIGHTS, OPTIMIZER, RNG, MANIFEST = "model.safetensors", "optimizer.pt", "rng_state.pth", "manifest.json"
-FILES = (WEIGHTS, OPTIMIZER, "scheduler.pt", RNG, "trainer_state.json", "config.json", "tokenizer.json", "tokenizer_config.json", MANIFEST)
+FILES = (
+    WEIGHTS,
+    OPTIMIZER,
+    "scheduler.pt",
+    RNG,
+    "trainer_state.json",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    MANIFEST,
+)
 OLDER, BEST, NEWEST, LAST = "step-10", "step-15", "step-17", "step-30"
 CHANGES = ("open", "os.mkdir", "os.rename", "os.chmod", "os.remove", "os.rmdir", "os.fsync", "torch.save")
 LOGS = {
@@ -61,7 +71,13 @@ def die_at(point, step=15):
     def hook(event, args):
         path = str(args[event == "os.rename"]) if event in CHANGES else None
         reads = event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR)
-        vain = event == "os.mkdir" and os.path.isdir(path) or event == "os.remove" and args[1] == -1 and not os.path.lexists(path)
+        vain = (
+            event == "os.mkdir"
+            and os.path.isdir(path)
+            or event == "os.remove"
+            and args[1] == -1
+            and not os.path.lexists(path)
+        )
         if path and not reads and not vain and seen[-1:] != ["end"] and (seen or path.endswith(f"checkpoint-{step}")):
             seen.append("end" if seen[-1:] == ["os.rename run.json"] else f"{event} {Path(path).name}")
             if len(seen) == point or seen[-1].startswith(str(point)):
@@ -89,8 +105,20 @@ def quiet():
 def settings(tmp_path_factory, tiny):
     "30 steps in three epochs, evaluated and saved every five; the validation loss falls, so that the best checkpoint is the newest evaluated one"
     file = write_csv(tmp_path_factory.mktemp("rows") / "mine.csv", small_rows(50))
-    keys = {"train_file": str(file), "text_column_name": "review", "label_column_name": "stars", "model_name_or_path": tiny, "baselines": ["majority"]}
-    keys |= {"dropout": 0.1, "per_device_train_batch_size": 4, "learning_rate": 1e-3, "num_resamples": 100, "metric_for_best_model": "loss"}
+    keys = {
+        "train_file": str(file),
+        "text_column_name": "review",
+        "label_column_name": "stars",
+        "model_name_or_path": tiny,
+        "baselines": ["majority"],
+    }
+    keys |= {
+        "dropout": 0.1,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-3,
+        "num_resamples": 100,
+        "metric_for_best_model": "loss",
+    }
     return Settings(**keys).replace(logging_steps=1, eval_strategy="steps", eval_steps=5, save_total_limit=2)
 
 
@@ -102,7 +130,11 @@ def fingerprint(run):
     hashes = {name: files[name]["sha256"] for name in (WEIGHTS, OPTIMIZER, RNG, "scheduler.pt")}
     history = [(row["step"], row.get("loss"), row.get("eval_loss")) for row in run.history]
     hidden = sorted(p.name for p in run.path.rglob(".*"))
-    return {key: record[key] for key in ("status", "reason", "weights", "best", "metrics")} | {"files": hashes, "history": history, "hidden": hidden}
+    return {key: record[key] for key in ("status", "reason", "weights", "best", "metrics")} | {
+        "files": hashes,
+        "history": history,
+        "hidden": hidden,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +142,11 @@ def whole(settings, tmp_path_factory):
     "The fingerprint of the run that nobody disturbed"
     run = trainer.fine_tune(settings, runs_dir=tmp_path_factory.mktemp("whole"))
     found = fingerprint(run)
-    assert found["status"] == "finished" and found["hidden"] == [".lock"] and [s for s, loss, _ in found["history"] if loss] == list(range(1, 31))
+    assert (
+        found["status"] == "finished"
+        and found["hidden"] == [".lock"]
+        and [s for s, loss, _ in found["history"] if loss] == list(range(1, 31))
+    )
     return found
 
 
@@ -154,7 +190,9 @@ def goes_on(whole, capsys):
         capsys.readouterr()
         assert fingerprint(Run.load(run.path).resume()) == whole
         lines = capsys.readouterr().err
-        assert f"going on from {start}\n" in lines if start else "from the beginning" in lines and "going on" not in lines
+        assert (
+            f"going on from {start}\n" in lines if start else "from the beginning" in lines and "going on" not in lines
+        )
         assert [line for line in said if line not in lines] == []
         assert lines.count("was passed over") == len(said)
 
@@ -179,7 +217,9 @@ def reason(file):
 @torn
 @slow
 @pytest.mark.parametrize("point", range(1, POINTS + 1))
-def test_a_process_killed_at_any_operation_of_a_save_leaves_what_can_be_gone_on_with(settings, tmp_path, goes_on, point):
+def test_a_process_killed_at_any_operation_of_a_save_leaves_what_can_be_gone_on_with(
+    settings, tmp_path, goes_on, point
+):
     (tmp_path / "settings.ini").write_text(settings.to_ini())
     command = Command("train", "settings.ini", "--run", "run", cwd=tmp_path, before=partial(die_at, point))
     if command.wait() == 0:
@@ -205,7 +245,9 @@ def test_a_process_killed_while_it_replaces_a_damaged_checkpoint_goes_on_from_th
 
 
 @torn
-@pytest.mark.parametrize("file, share", cases([(file, share) for file in FILES for share in (0, 0.5)], fast=[(OPTIMIZER, 0.5)]))
+@pytest.mark.parametrize(
+    "file, share", cases([(file, share) for file in FILES for share in (0, 0.5)], fast=[(OPTIMIZER, 0.5)])
+)
 def test_a_truncated_file_has_its_checkpoint_passed_over(run, goes_on, file, share):
     cut(run.path / "checkpoints" / NEWEST / file, share)
     goes_on(run, BEST, f"{NEWEST} was passed over: {reason(file)}")
@@ -217,7 +259,11 @@ def test_a_copy_under_the_name_of_another_step_is_passed_over(run, goes_on, name
     checkpoints = run.path / "checkpoints"
     source = BEST if name == "step-18" else OLDER
     shutil.copytree(checkpoints / source, checkpoints / name)
-    goes_on(run, NEWEST, *([f"{name} was passed over: it is a copy of {source}"] if step_of(checkpoints / name) > 17 else []))
+    goes_on(
+        run,
+        NEWEST,
+        *([f"{name} was passed over: it is a copy of {source}"] if step_of(checkpoints / name) > 17 else []),
+    )
 
 
 @torn
@@ -240,7 +286,20 @@ def test_what_was_passed_over_takes_the_place_of_no_new_checkpoint(run, goes_on,
 
 @torn
 @slow
-@pytest.mark.parametrize("name, said", [("step-99", 1), ("step-99 (copy)", 0), ("step-99-backup", 0), ("step-", 0), ("step--99", 0), ("step-9.9", 0), ("step-\u00b2", 0), ("checkpoint-99", 0), (".staging", 0)])
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("step-99", 1),
+        ("step-99 (copy)", 0),
+        ("step-99-backup", 0),
+        ("step-", 0),
+        ("step--99", 0),
+        ("step-9.9", 0),
+        ("step-\u00b2", 0),
+        ("checkpoint-99", 0),
+        (".staging", 0),
+    ],
+)
 def test_a_folder_that_is_no_checkpoint_is_never_taken_for_one(run, goes_on, name, said):
     (run.path / "checkpoints" / name).mkdir()
     (run.path / "checkpoints" / name / "trainer_state.json").write_text('{"global_step": 99')
@@ -259,12 +318,18 @@ def test_a_file_or_symlink_with_the_name_of_a_checkpoint_does_not_end_the_run(ru
         place.write_text("mine")
     else:
         place.symlink_to(tmp_path / ("elsewhere" if kind == "symlink to a folder" else "nowhere"))
-    goes_on(run, NEWEST, *([f"{name} was passed over: its manifest is missing or torn"] if kind == "symlink to a folder" else []))
+    goes_on(
+        run,
+        NEWEST,
+        *([f"{name} was passed over: its manifest is missing or torn"] if kind == "symlink to a folder" else []),
+    )
     assert (tmp_path / "elsewhere/notes.txt").read_text() == "mine"
 
 
 @damaged
-@pytest.mark.parametrize("file, place", cases([(file, (0.5, 0, 1)[i % 3]) for i, file in enumerate(FILES)], fast=[(WEIGHTS, 0.5)]))
+@pytest.mark.parametrize(
+    "file, place", cases([(file, (0.5, 0, 1)[i % 3]) for i, file in enumerate(FILES)], fast=[(WEIGHTS, 0.5)])
+)
 def test_a_changed_byte_has_its_checkpoint_passed_over(run, goes_on, file, place):
     flip(run.path / "checkpoints" / NEWEST / file, place)
     goes_on(run, BEST, f"{NEWEST} was passed over: {reason(file)}")
@@ -302,7 +367,13 @@ def without_weights(checkpoint):
 
 
 @damaged
-@pytest.mark.parametrize("harm, said", [(without_weights, f"{WEIGHTS} is missing"), pytest.param(shutil.rmtree, "its manifest is missing or torn", marks=slow)])
+@pytest.mark.parametrize(
+    "harm, said",
+    [
+        (without_weights, f"{WEIGHTS} is missing"),
+        pytest.param(shutil.rmtree, "its manifest is missing or torn", marks=slow),
+    ],
+)
 def test_a_damaged_best_checkpoint_has_those_that_need_it_passed_over(run, goes_on, harm, said):
     checkpoints = run.path / "checkpoints"
     harm(checkpoints / BEST)
@@ -390,7 +461,11 @@ def test_checkpoints_that_name_each_other_as_the_best_end_in_no_loop(tmp_path):
 @damaged
 def test_a_kept_checkpoint_keeps_the_best_one_that_it_needs(settings, tmp_path):
     with Run.create(settings, tmp_path, "run") as run:
-        args, keeper, model = SimpleNamespace(output_dir=run.path / "checkpoints/.staging"), callbacks.Checkpoints(run, 2), torch.nn.Linear(1, 1)
+        args, keeper, model = (
+            SimpleNamespace(output_dir=run.path / "checkpoints/.staging"),
+            callbacks.Checkpoints(run, 2),
+            torch.nn.Linear(1, 1),
+        )
         state = SimpleNamespace(global_step=0, best_global_step=0)
         keeper.on_train_begin(args, state, None, model=model)
         for state.global_step, state.best_global_step in ((5, 5), (10, 5), (15, 15)):

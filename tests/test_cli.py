@@ -10,11 +10,20 @@ import pytest
 from conftest import BAD, GOOD, small_rows, write_csv
 
 WRONG = [
-    (["train", "--train_file", "mine.csv", "--text_column_name", "revew"], r"text_column_name = revew: there is no such column. Did you mean 'review'? Columns: review, stars."),
-    (["train", "--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "star"], "label_column_name = star: there is no such column. Did you mean 'stars'?"),
+    (
+        ["train", "--train_file", "mine.csv", "--text_column_name", "revew"],
+        r"text_column_name = revew: there is no such column. Did you mean 'review'? Columns: review, stars.",
+    ),
+    (
+        ["train", "--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "star"],
+        "label_column_name = star: there is no such column. Did you mean 'stars'?",
+    ),
     (["train", "--train_file", "none.csv"], "none.csv: there is no such file. Beside it: mine.csv."),
     (["train", "--train_file", "."], "is a folder"),
-    (["train", "--learning_rat", "1"], "learning_rat: neither a key of ftkit nor a field of TrainingArguments. Did you mean 'learning_rate'?"),
+    (
+        ["train", "--learning_rat", "1"],
+        "learning_rat: neither a key of ftkit nor a field of TrainingArguments. Did you mean 'learning_rate'?",
+    ),
     (["train", "--seed", "x"], "--seed = 'x': expected a whole number, as in seed = 42."),
     (["train", "--seed", "-1"], "--seed = -1: must be at least 0."),
     (["train", "--evaluation_strategy", "epoch"], "this name is retired. Write eval_strategy."),
@@ -27,7 +36,20 @@ WRONG = [
     (["train", "--max_grad_norm", "abc"], "max_grad_norm = 'abc': expected float."),
     (["train", "--preset", "starte"], "Did you mean 'starter'?"),
     (["train", "none.ini"], "there is no such settings file"),
-    (["train", "--run", "../x", "--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars"], "run name '../x'"),
+    (
+        [
+            "train",
+            "--run",
+            "../x",
+            "--train_file",
+            "mine.csv",
+            "--text_column_name",
+            "review",
+            "--label_column_name",
+            "stars",
+        ],
+        "run name '../x'",
+    ),
     (["trian"], "there is no command 'trian'. Did you mean 'train'?"),
     (["predict", "none", "a text"], "there is no run 'none'"),
     (["evaluate"], "the following arguments are required: RUN"),
@@ -60,12 +82,18 @@ def test_train_says_in_json_what_the_design_promises(trained):
             assert set(score) == {"value", "low", "high", "n"} and score["low"] <= score["value"] <= score["high"]
         assert set(record["metrics"][split]["per_class"]) == {"bad", "flat", "good"}
     assert set(record["baselines"]) == {"majority", "tfidf", "zero_shot", "few_shot", "frozen"}
-    assert all(rung["seconds"] >= 0 and rung["accuracy"]["n"] == record["data"]["test"]["rows"] for rung in record["baselines"].values())
+    assert all(
+        rung["seconds"] >= 0 and rung["accuracy"]["n"] == record["data"]["test"]["rows"]
+        for rung in record["baselines"].values()
+    )
     assert [v["b"] for v in record["verdicts"]] == list(record["baselines"])
     assert {"a", "b", "metric", "difference", "low", "high", "p", "text"} <= set(record["verdicts"][0])
     assert record["timing"]["total_seconds"] > record["timing"]["train_seconds"] > 0
     assert record["forecast"] == {"train_seconds": None}
-    assert len(record["weights"]["first_sha256"]) == 64 and record["weights"]["first_sha256"] != record["weights"]["final_sha256"]
+    assert (
+        len(record["weights"]["first_sha256"]) == 64
+        and record["weights"]["first_sha256"] != record["weights"]["final_sha256"]
+    )
     assert sum(record["data"][s]["rows"] for s in ("train", "validation", "test")) == 90
     assert record["looks"] == 1
 
@@ -73,10 +101,21 @@ def test_train_says_in_json_what_the_design_promises(trained):
 def test_the_run_folder_holds_what_the_design_promises(trained):
     folder, _ = trained
     names = {p.name for p in (folder / "runs/small").iterdir()}
-    assert {"settings.ini", "run.json", "log.jsonl", "model", "predictions.parquet", "report.html"} <= names and "checkpoints" not in names
+    assert {
+        "settings.ini",
+        "run.json",
+        "log.jsonl",
+        "model",
+        "predictions.parquet",
+        "report.html",
+    } <= names and "checkpoints" not in names
     assert not [n for n in names if n.endswith(".tmp")]
     steps = [json.loads(line) for line in (folder / "runs/small/log.jsonl").read_text().splitlines()]
-    assert any("loss" in s for s in steps) and any("eval_accuracy" in s for s in steps) and all("step" in s for s in steps)
+    assert (
+        any("loss" in s for s in steps)
+        and any("eval_accuracy" in s for s in steps)
+        and all("step" in s for s in steps)
+    )
     assert not list((folder / "runs/small").rglob("training_args.bin"))
 
 
@@ -94,7 +133,11 @@ def test_predict_gives_one_row_per_text_in_order(trained, ftkit):
     folder, _ = trained
     done = ftkit("predict", "small", GOOD, "", BAD, "--json", cwd=folder)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == 0 and [set(r) for r in rows] == [{"label", "score", "scores"}, {"error"}, {"label", "score", "scores"}]
+    assert done.returncode == 0 and [set(r) for r in rows] == [
+        {"label", "score", "scores"},
+        {"error"},
+        {"label", "score", "scores"},
+    ]
     assert abs(sum(rows[0]["scores"].values()) - 1) < 1e-6 and rows[0]["score"] == max(rows[0]["scores"].values())
 
 
@@ -107,7 +150,9 @@ def test_predict_writes_files_without_formulas(trained, ftkit, tmp_path):
         assert done.returncode == 0, done.stderr
     with open(tmp_path / "out.csv", newline="") as f:
         rows = list(csv.DictReader(f))
-    assert [r["text"] for r in rows] == ["'=cmd|' /C calc'!A0", "plain", "'@SUM(1)", "  "] and rows[3]["error"] == "the text is empty"
+    assert [r["text"] for r in rows] == ["'=cmd|' /C calc'!A0", "plain", "'@SUM(1)", "  "] and rows[3][
+        "error"
+    ] == "the text is empty"
     assert [json.loads(line)["text"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == texts
 
 
@@ -123,13 +168,35 @@ def test_evaluate_scores_the_run_and_counts_the_look(trained, ftkit):
 
 def test_runs_are_listed_and_compared(trained, ftkit):
     folder, _ = trained
-    done = ftkit("train", "--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--seed", 1, "--num_train_epochs", 1, "--baselines", "majority", "--run", "other", "--model_name_or_path", base_model(folder), cwd=folder)
+    done = ftkit(
+        "train",
+        "--train_file",
+        "mine.csv",
+        "--text_column_name",
+        "review",
+        "--label_column_name",
+        "stars",
+        "--seed",
+        1,
+        "--num_train_epochs",
+        1,
+        "--baselines",
+        "majority",
+        "--run",
+        "other",
+        "--model_name_or_path",
+        base_model(folder),
+        cwd=folder,
+    )
     assert done.returncode == 0, done.stderr
     assert "look" in done.stdout and "report" in done.stdout and "fine-tuned" in done.stdout
     listed = json.loads(ftkit("runs", "--json", cwd=folder).stdout)["runs"]
     assert [r["run"] for r in listed] == ["small", "other"] and all(r["status"] == "finished" for r in listed)
     both = json.loads(ftkit("runs", "small", "other", "--json", cwd=folder).stdout)
-    assert set(both["changed"]) == {"seed", "num_train_epochs", "baselines", "per_device_train_batch_size"} and len(both["verdicts"]) == 1
+    assert (
+        set(both["changed"]) == {"seed", "num_train_epochs", "baselines", "per_device_train_batch_size"}
+        and len(both["verdicts"]) == 1
+    )
 
 
 def base_model(folder):
@@ -139,7 +206,14 @@ def base_model(folder):
     return Run.load("small", folder / "runs").settings.model_name_or_path
 
 
-@pytest.mark.parametrize("code", ["import ftkit", "from ftkit.cli import main; main(['--help'])", "from ftkit.cli import main; main(['train', '--help'])"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ftkit",
+        "from ftkit.cli import main; main(['--help'])",
+        "from ftkit.cli import main; main(['train', '--help'])",
+    ],
+)
 def test_help_loads_neither_torch_nor_transformers(code):
     check = f"import sys\ntry:\n    {code}\nexcept SystemExit: pass\nassert not {{'torch', 'transformers', 'datasets', 'pandas'}} & set(sys.modules)"
     start = time.perf_counter()
@@ -158,6 +232,9 @@ def test_the_flags_are_the_keys(ftkit, tmp_path):
 
 def test_words_may_stand_behind_a_flag(trained, ftkit):
     folder, _ = trained
-    first, second = (ftkit("predict", "small", *words, cwd=folder) for words in (["--json", "a text", "another"], ["a text", "another", "--json"]))
+    first, second = (
+        ftkit("predict", "small", *words, cwd=folder)
+        for words in (["--json", "a text", "another"], ["a text", "another", "--json"])
+    )
     assert first.returncode == 0 and first.stdout == second.stdout and len(first.stdout.splitlines()) == 2
     assert "unrecognized arguments: --jsn" in ftkit("predict", "small", "--jsn", "a text", cwd=folder).stderr

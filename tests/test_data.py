@@ -47,7 +47,10 @@ def test_label_names_are_mapped_once():
     frame["label"] = frame["label"].map({"bad": 10, "flat": 9, "good": 2})
     data, _ = load_data(frame)
     assert data["train"].features["label"].names == ["2", "9", "10"]
-    named = Dataset.from_dict({"text": [f"t {i}" for i in range(60)], "label": [i % 2 for i in range(60)]}, features=Features(text=Value("string"), label=ClassLabel(names=["no", "yes"])))
+    named = Dataset.from_dict(
+        {"text": [f"t {i}" for i in range(60)], "label": [i % 2 for i in range(60)]},
+        features=Features(text=Value("string"), label=ClassLabel(names=["no", "yes"])),
+    )
     assert load_data(named)[0]["train"].features["label"].names == ["no", "yes"]
 
 
@@ -73,8 +76,17 @@ def test_sampling_is_a_seeded_shuffle_then_the_first():
 def test_a_test_file_is_kept_whole_and_validation_is_carved_from_train(tmp_path):
     write_csv(tmp_path / "train.csv", small_rows(90))
     write_csv(tmp_path / "test.csv", small_rows(30) * 2)
-    data, report = load_data(train_file=str(tmp_path / "train.csv"), test_file=str(tmp_path / "test.csv"), text_column_name="review", label_column_name="stars")
-    assert report["carved"] == ["validation"] and data["test"].num_rows == 60 and data["train"].num_rows + data["validation"].num_rows == 90
+    data, report = load_data(
+        train_file=str(tmp_path / "train.csv"),
+        test_file=str(tmp_path / "test.csv"),
+        text_column_name="review",
+        label_column_name="stars",
+    )
+    assert (
+        report["carved"] == ["validation"]
+        and data["test"].num_rows == 60
+        and data["train"].num_rows + data["validation"].num_rows == 90
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +95,10 @@ def test_a_test_file_is_kept_whole_and_validation_is_carved_from_train(tmp_path)
         (lambda f: f.assign(label="same"), "every row has the label 'same'"),
         (lambda f: f.assign(label=[str(i) for i in range(len(f))]), "looks like free text or numbers, not labels"),
         (lambda f: f.assign(text=""), "none has both a text"),
-        (lambda f: f.rename(columns={"text": "words"}), "text_column_name is not given and cannot be guessed. Columns: words, label."),
+        (
+            lambda f: f.rename(columns={"text": "words"}),
+            "text_column_name is not given and cannot be guessed. Columns: words, label.",
+        ),
         (lambda f: f.head(6), "too few to carve"),
         (lambda f: f.assign(text=[["a"]] * len(f)), "row 1, column 'text': expected a text, found list"),
     ],
@@ -100,5 +115,13 @@ def test_a_label_that_training_never_saw_is_refused():
 
 def test_the_fingerprint_sees_text_label_and_order():
     rows = load_data(own())[0]["train"]
-    prints = {rows_sha256(r) for r in (rows, rows.select(range(1, rows.num_rows)), rows.select(list(range(rows.num_rows))[::-1]), rows.map(lambda r: {"label": 0}))}
+    prints = {
+        rows_sha256(r)
+        for r in (
+            rows,
+            rows.select(range(1, rows.num_rows)),
+            rows.select(list(range(rows.num_rows))[::-1]),
+            rows.map(lambda r: {"label": 0}),
+        )
+    }
     assert len(prints) == 4

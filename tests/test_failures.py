@@ -27,19 +27,47 @@ from ftkit.tokenizer import load_tokenizer, tokenize
 from ftkit.trainer import OrderedTrainer, fine_tune, make_trainer, train
 
 RNG = np.random.default_rng(0)
-ROWS = Dataset.from_list([{"text": f"{' '.join(RNG.choice(['warm', 'late', 'grey', 'fine', 'cold'], 6))} {i}", "label": str(RNG.choice(["bad", "good"]))} for i in range(120)])
+ROWS = Dataset.from_list(
+    [
+        {
+            "text": f"{' '.join(RNG.choice(['warm', 'late', 'grey', 'fine', 'cold'], 6))} {i}",
+            "label": str(RNG.choice(["bad", "good"])),
+        }
+        for i in range(120)
+    ]
+)
 
 
 @pytest.fixture
 def settings(tiny):
     "A run of 36 updates, with dropout, whose accuracy goes up and down"
-    return Settings().replace(model_name_or_path=tiny, num_train_epochs=3, save_total_limit=2, per_device_train_batch_size=8, logging_steps=1, learning_rate=2e-3, dropout=0.1, baselines=[], bf16=False)
+    return Settings().replace(
+        model_name_or_path=tiny,
+        num_train_epochs=3,
+        save_total_limit=2,
+        per_device_train_batch_size=8,
+        logging_steps=1,
+        learning_rate=2e-3,
+        dropout=0.1,
+        baselines=[],
+        bf16=False,
+    )
 
 
 @pytest.fixture(scope="module")
 def whole(tiny, tmp_path_factory):
     "The run that nothing happened to: (weights, losses)"
-    settings = Settings().replace(model_name_or_path=tiny, num_train_epochs=3, save_total_limit=2, per_device_train_batch_size=8, logging_steps=1, learning_rate=2e-3, dropout=0.1, baselines=[], bf16=False)
+    settings = Settings().replace(
+        model_name_or_path=tiny,
+        num_train_epochs=3,
+        save_total_limit=2,
+        per_device_train_batch_size=8,
+        logging_steps=1,
+        learning_rate=2e-3,
+        dropout=0.1,
+        baselines=[],
+        bf16=False,
+    )
     return result(fine_tune(settings, ROWS, tmp_path_factory.mktemp("whole"), "whole"))
 
 
@@ -58,7 +86,11 @@ def at_step(monkeypatch, number, act, method="training_step"):
     plain = getattr(OrderedTrainer, method)
 
     def patched(self, *args, **kwargs):
-        return act(self, lambda: plain(self, *args, **kwargs)) if self.state.global_step + 1 == number else plain(self, *args, **kwargs)
+        return (
+            act(self, lambda: plain(self, *args, **kwargs))
+            if self.state.global_step + 1 == number
+            else plain(self, *args, **kwargs)
+        )
 
     monkeypatch.setattr(OrderedTrainer, method, patched)
 
@@ -93,13 +125,25 @@ def poison(trainer, loss, value):
 def test_what_is_not_finite_stops_the_run_before_the_update(settings, tmp_path, monkeypatch, whole, what, clipping):
     seen = {}
     at_step(monkeypatch, 14, poisoned(what))
-    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *a, step=torch.optim.AdamW.step, **k: (seen.update(updates=seen.get("updates", 0) + 1), step(self, *a, **k))[1])
-    with pytest.raises(NotFinite, match=r"^step 14: the (loss|gradient) is not finite; the weights were not changed.*learning rate.*The last whole checkpoint is step-1[23]\.$"):
+    monkeypatch.setattr(
+        torch.optim.AdamW,
+        "step",
+        lambda self, *a, step=torch.optim.AdamW.step, **k: (
+            seen.update(updates=seen.get("updates", 0) + 1),
+            step(self, *a, **k),
+        )[1],
+    )
+    with pytest.raises(
+        NotFinite,
+        match=r"^step 14: the (loss|gradient) is not finite; the weights were not changed.*learning rate.*The last whole checkpoint is step-1[23]\.$",
+    ):
         fine_tune(settings.replace(max_grad_norm=clipping), ROWS, tmp_path, "x")
     run = Run.load("x", tmp_path)
     assert seen["updates"] == 13 and run.status == "failed" and "not finite" in run.record["reason"]
     losses = result(run)[1]
-    assert [step for step, _ in losses] == list(range(1, 14)) and all(loss > 0 and math.isfinite(loss) for _, loss in losses)
+    assert [step for step, _ in losses] == list(range(1, 14)) and all(
+        loss > 0 and math.isfinite(loss) for _, loss in losses
+    )
     assert newest(run.path / "checkpoints")[1] == []
 
 
@@ -110,7 +154,10 @@ def test_a_weight_that_no_row_uses_is_found_before_it_is_saved(settings, tmp_pat
         return step()
 
     at_step(monkeypatch, 20, act)
-    with pytest.raises(NotFinite, match=r"^step 2\d: the weights of \S+wte.weight are not finite; they are not kept. The last whole checkpoint is step-1\d\.$"):
+    with pytest.raises(
+        NotFinite,
+        match=r"^step 2\d: the weights of \S+wte.weight are not finite; they are not kept. The last whole checkpoint is step-1\d\.$",
+    ):
         fine_tune(settings, ROWS, tmp_path, "x")
     assert newest(tmp_path / "x/checkpoints")[1] == [] and Run.load("x", tmp_path).status == "failed"
 
@@ -122,11 +169,15 @@ def test_labels_that_are_all_ignored_stop_the_run(settings, tmp_path, monkeypatc
     def ignoring(*args):
         trainer = make(*args)
         collate = trainer.data_collator
-        trainer.data_collator = lambda rows: (lambda batch: {**batch, "labels": torch.full_like(batch["labels"], -100)})(collate(rows))
+        trainer.data_collator = lambda rows: (
+            lambda batch: {**batch, "labels": torch.full_like(batch["labels"], -100)}
+        )(collate(rows))
         return trainer
 
     monkeypatch.setattr(ftkit.trainer, "make_trainer", ignoring)
-    with pytest.raises(NotFinite, match="^step 1: the loss is not finite.*labels that are wrong.*There is no checkpoint yet"):
+    with pytest.raises(
+        NotFinite, match="^step 1: the loss is not finite.*labels that are wrong.*There is no checkpoint yet"
+    ):
         fine_tune(settings, ROWS, tmp_path, "x")
     assert result(Run.load("x", tmp_path))[1] == []
 
@@ -152,7 +203,9 @@ def crowded(monkeypatch, number, error, most=4):
 
 
 def cuda():
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 15.77 GiB")
+    raise torch.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 15.77 GiB"
+    )
 
 
 def python():
@@ -167,13 +220,35 @@ def allocator():
 @pytest.fixture(scope="module")
 def small_batches(tiny, tmp_path_factory):
     "A clean run at the batch size that fits"
-    settings = Settings().replace(model_name_or_path=tiny, num_train_epochs=3, save_total_limit=2, per_device_train_batch_size=4, gradient_accumulation_steps=2, logging_steps=1, learning_rate=2e-3, dropout=0.1, baselines=[], bf16=False)
+    settings = Settings().replace(
+        model_name_or_path=tiny,
+        num_train_epochs=3,
+        save_total_limit=2,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=2,
+        logging_steps=1,
+        learning_rate=2e-3,
+        dropout=0.1,
+        baselines=[],
+        bf16=False,
+    )
     return result(fine_tune(settings, ROWS, tmp_path_factory.mktemp("small"), "x"))
 
 
 @pytest.mark.figure(21)
-@pytest.mark.parametrize("number, error", [pytest.param(1, cuda, marks=pytest.mark.slow), pytest.param(7, cuda, marks=pytest.mark.slow), (30, cuda), (7, python), pytest.param(30, allocator, marks=pytest.mark.slow)])
-def test_out_of_memory_starts_again_with_smaller_batches(settings, tmp_path, monkeypatch, capsys, small_batches, number, error):
+@pytest.mark.parametrize(
+    "number, error",
+    [
+        pytest.param(1, cuda, marks=pytest.mark.slow),
+        pytest.param(7, cuda, marks=pytest.mark.slow),
+        (30, cuda),
+        (7, python),
+        pytest.param(30, allocator, marks=pytest.mark.slow),
+    ],
+)
+def test_out_of_memory_starts_again_with_smaller_batches(
+    settings, tmp_path, monkeypatch, capsys, small_batches, number, error
+):
     crowded(monkeypatch, number, error)
     run = fine_tune(settings, ROWS, tmp_path, "x")
     assert result(run) == small_batches
@@ -258,7 +333,9 @@ def test_a_full_disk_is_said_with_bytes_and_nothing_is_lost(settings, disk, monk
         monkeypatch.setattr(ftkit.callbacks, "check_room", lambda *args: None)
     monkeypatch.setattr(ftkit.callbacks, "SAVING_SHARE", 0)
     with pytest.raises(RunFailed) as raised:
-        fine_tune(settings.replace(save_strategy="steps", save_steps=6, eval_strategy="steps", eval_steps=6), ROWS, disk, "x")
+        fine_tune(
+            settings.replace(save_strategy="steps", save_steps=6, eval_strategy="steps", eval_steps=6), ROWS, disk, "x"
+        )
     message = str(raised.value)
     assert "3.7 MB" in message and "free" in message and "room" in message and "\n" not in message
     run = Run.load("x", disk)
@@ -285,7 +362,10 @@ def test_a_disk_that_is_still_full_is_said_when_the_run_is_to_go_on(settings, di
 @pytest.mark.figure(9)
 def test_a_disk_without_room_for_the_checkpoints_is_said_before_the_training(settings, disk):
     fill(disk, 12_000_000)
-    with pytest.raises(RunFailed, match=r"training, with room for 4 checkpoints, needs 1\d MB, and .* has 12 MB free\. Make room, or give --runs_dir on another disk\."):
+    with pytest.raises(
+        RunFailed,
+        match=r"training, with room for 4 checkpoints, needs 1\d MB, and .* has 12 MB free\. Make room, or give --runs_dir on another disk\.",
+    ):
         fine_tune(settings, ROWS, disk, "x")
     assert Run.load("x", disk).history == []
 
@@ -293,7 +373,11 @@ def test_a_disk_without_room_for_the_checkpoints_is_said_before_the_training(set
 @pytest.mark.figure(9)
 def test_a_file_that_may_not_grow_is_said_and_nothing_is_lost(settings, tmp_path, monkeypatch, whole):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    at_step(monkeypatch, 20, lambda trainer, step: (resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limit[1])), step())[1])
+    at_step(
+        monkeypatch,
+        20,
+        lambda trainer, step: (resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limit[1])), step())[1],
+    )
     try:
         with pytest.raises(RunFailed, match="3.7 MB"):
             fine_tune(settings, ROWS, tmp_path, "x")
@@ -328,12 +412,19 @@ def scored_again(run) -> float:
 def test_the_best_model_is_the_recorded_one(settings, tmp_path, monkeypatch, whole):
     run = fine_tune(settings, ROWS, tmp_path, "x")
     scores = {row["step"]: row["eval_accuracy"] for row in run.history if "eval_accuracy" in row}
-    assert run.record["best"]["value"] == max(scores.values()) == scores[run.record["best"]["step"]] == pytest.approx(scored_again(run))
+    assert (
+        run.record["best"]["value"]
+        == max(scores.values())
+        == scores[run.record["best"]["step"]]
+        == pytest.approx(scored_again(run))
+    )
 
 
 @pytest.mark.figure(24)
 @pytest.mark.parametrize("happened", ["killed", "moved", "deleted"])
-def test_the_best_model_after_a_resume_is_that_of_the_whole_run(settings, tmp_path, monkeypatch, capsys, whole, happened):
+def test_the_best_model_after_a_resume_is_that_of_the_whole_run(
+    settings, tmp_path, monkeypatch, capsys, whole, happened
+):
     run = interrupted(settings, tmp_path / "a", monkeypatch)
     best = json.loads((newest(run.path / "checkpoints")[0] / "manifest.json").read_text())["best"]
     if happened == "moved":
@@ -363,7 +454,9 @@ def test_a_best_checkpoint_that_is_gone_at_the_end_is_an_error(settings, tmp_pat
                 shutil.rmtree(best) if how == "deleted" else (best / "model.safetensors").write_bytes(b"torn")
 
     make = ftkit.trainer.make_trainer
-    monkeypatch.setattr(ftkit.trainer, "make_trainer", lambda *args: (lambda t: (t.add_callback(Vandal()), t)[1])(make(*args)))
+    monkeypatch.setattr(
+        ftkit.trainer, "make_trainer", lambda *args: (lambda t: (t.add_callback(Vandal()), t)[1])(make(*args))
+    )
     with pytest.raises(RunFailed, match=r"^step-\d+ has the best weights .*they cannot be given"):
         fine_tune(settings, ROWS, tmp_path, "x")
     assert Run.load("x", tmp_path).status == "failed" and not (tmp_path / "x/model").exists()
@@ -385,7 +478,9 @@ def pieces(settings):
 
 
 @pytest.mark.figure(8)
-@pytest.mark.parametrize("again", ["trainer.train()", "train(trainer, run)", "a new trainer, the old model", "a new model, the old run"])
+@pytest.mark.parametrize(
+    "again", ["trainer.train()", "train(trainer, run)", "a new trainer, the old model", "a new model, the old run"]
+)
 def test_a_training_cell_that_is_run_again_says_so_and_changes_nothing(settings, tmp_path, again):
     tokens, tokenizer, fresh = pieces(settings)
     settings = settings.replace(num_train_epochs=1)
@@ -465,6 +560,9 @@ def test_a_stop_at_an_epochs_end_does_not_lose_its_evaluation(settings, tmp_path
         with pytest.raises(KeyboardInterrupt):
             fine_tune(settings, ROWS, tmp_path, "x")
     run = Run.load("x", tmp_path)
-    assert run.status == "stopped" and newest(run.path / "checkpoints")[0].name == f"step-{step if step == 13 else step - 1}"
+    assert (
+        run.status == "stopped"
+        and newest(run.path / "checkpoints")[0].name == f"step-{step if step == 13 else step - 1}"
+    )
     run.resume(ROWS)
     assert result(run) == whole and [row["step"] for row in run.history if "eval_loss" in row] == [12, 24, 36]

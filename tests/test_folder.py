@@ -29,11 +29,38 @@ from ftkit.judge import count_look
 from ftkit.run import EMPTY, Run, list_runs
 from ftkit.settings import Settings
 
-reading, processes, sharing, slow = pytest.mark.figure(22), pytest.mark.figure(23), pytest.mark.figure(25), pytest.mark.slow
+reading, processes, sharing, slow = (
+    pytest.mark.figure(22),
+    pytest.mark.figure(23),
+    pytest.mark.figure(25),
+    pytest.mark.slow,
+)
 NOBODY = 65534
 TEXTS = [GOOD, BAD, FLAT]
-KEYS = ["--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--baselines", "majority", "--logging_steps", 1]
-KEYS += ["--dropout", 0.1, "--save_total_limit", 2, "--num_train_epochs", 4, "--per_device_train_batch_size", 8, "--learning_rate", 3e-3]
+KEYS = [
+    "--train_file",
+    "mine.csv",
+    "--text_column_name",
+    "review",
+    "--label_column_name",
+    "stars",
+    "--baselines",
+    "majority",
+    "--logging_steps",
+    1,
+]
+KEYS += [
+    "--dropout",
+    0.1,
+    "--save_total_limit",
+    2,
+    "--num_train_epochs",
+    4,
+    "--per_device_train_batch_size",
+    8,
+    "--learning_rate",
+    3e-3,
+]
 PLACES = {
     "renamed": "runs/another-name",
     "moved": "somewhere/else/run",
@@ -77,7 +104,11 @@ def hit_at(process, path, step, number):
 def folder(tiny):
     "Rows and base model in a folder that every user may read"
     mask = os.umask(0o022)
-    places = [p for p in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp")) if p.is_dir() and all(q.stat().st_mode & 0o001 for q in (p, *p.parents))]
+    places = [
+        p
+        for p in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp"))
+        if p.is_dir() and all(q.stat().st_mode & 0o001 for q in (p, *p.parents))
+    ]
     with tempfile.TemporaryDirectory(prefix="ftkit-", dir=places[0]) as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -132,9 +163,20 @@ def outcome(path):
     "Status, weights, optimizer at the last step, and every loss"
     run = Run(path)
     checkpoint, _ = newest(path / "checkpoints")
-    with zipfile.ZipFile(checkpoint / "optimizer.pt") as archive:  # torch.save names its root `archive`, not `optimizer`, where the path is not ASCII
-        optimizer = {name.partition("/")[2]: archive.read(name) for name in archive.namelist() if not name.endswith("serialization_id")}
-    return run.status, run.record["weights"], optimizer, [(row["step"], row["loss"]) for row in run.history if "loss" in row]
+    with zipfile.ZipFile(
+        checkpoint / "optimizer.pt"
+    ) as archive:  # torch.save names its root `archive`, not `optimizer`, where the path is not ASCII
+        optimizer = {
+            name.partition("/")[2]: archive.read(name)
+            for name in archive.namelist()
+            if not name.endswith("serialization_id")
+        }
+    return (
+        run.status,
+        run.record["weights"],
+        optimizer,
+        [(row["step"], row["loss"]) for row in run.history if "loss" in row],
+    )
 
 
 def files_of(path):
@@ -155,7 +197,11 @@ def read_all(path, out):
 
     def whole_record():
         record = json.loads((path / "run.json").read_text(encoding="utf-8"))
-        assert record.keys() >= EMPTY.keys() | {"run", "created", "versions", "machine"} and record["status"] in ("running", "stopped", "finished"), record
+        assert record.keys() >= EMPTY.keys() | {"run", "created", "versions", "machine"} and record["status"] in (
+            "running",
+            "stopped",
+            "finished",
+        ), record
         return record
 
     def whole_settings():
@@ -191,7 +237,19 @@ def read_all(path, out):
 def trained_on(folder, base, kills):
     "A run that is saved at every step, killed, resumed, stopped and resumed; first its folder, as soon as there is something to read"
     path = folder / f"runs-{kills}/run"
-    process = start(folder, base, "run", "--eval_strategy", "steps", "--eval_steps", 1, "--num_train_epochs", max(3, 0.8 * kills), "--runs_dir", path.parent)
+    process = start(
+        folder,
+        base,
+        "run",
+        "--eval_strategy",
+        "steps",
+        "--eval_steps",
+        1,
+        "--num_train_epochs",
+        max(3, 0.8 * kills),
+        "--runs_dir",
+        path.parent,
+    )
     while not (path / "run.json").exists():
         time.sleep(0.001)
     yield path
@@ -219,7 +277,9 @@ def rewrite(path):
 
 def rewritten(folder, kills):
     "A run whose records are written all the time, by processes that are killed; first its folder"
-    run = Run.create(Settings(text_column_name="review").replace(logging_steps=1), folder / f"runs-rewritten-{kills}", "run")
+    run = Run.create(
+        Settings(text_column_name="review").replace(logging_steps=1), folder / f"runs-rewritten-{kills}", "run"
+    )
     run.lock.release()
     yield run.path
     for n in range(kills):
@@ -230,7 +290,16 @@ def rewritten(folder, kills):
         process.join(10)
 
 
-@pytest.fixture(scope="module", params=["trained 3", "rewritten 3", pytest.param("trained 20", marks=slow), pytest.param("rewritten 20", marks=slow)], ids="{} kills".format)
+@pytest.fixture(
+    scope="module",
+    params=[
+        "trained 3",
+        "rewritten 3",
+        pytest.param("trained 20", marks=slow),
+        pytest.param("rewritten 20", marks=slow),
+    ],
+    ids="{} kills".format,
+)
 def read(folder, base, request):
     "What a process found that read all the time"
     kind, kills = request.param.split()
@@ -283,7 +352,11 @@ def test_a_second_process_that_resumes_is_refused_and_touches_nothing(folder, st
     second, after = command("train", "--resume", "twice", cwd=folder).result(), files_of(path)
     first.send_signal(signal.SIGCONT)
     assert first.wait() == 0 and outcome(path) == outcome(whole)
-    assert second.returncode == 2 and "another process is working on this run" in the_line(second.stderr) and second.stdout == ""
+    assert (
+        second.returncode == 2
+        and "another process is working on this run" in the_line(second.stderr)
+        and second.stdout == ""
+    )
     assert after == before
 
 
@@ -346,7 +419,9 @@ def test_who_asks_for_the_status_does_not_keep_a_run_from_being_resumed(asked):
 def test_of_two_trainings_with_one_name_one_wins(folder, base):
     both = [start(folder, base, "same", "--num_train_epochs", 1) for _ in range(2)]
     winner, loser = sorted((process.result() for process in both), key=lambda done: done.returncode)
-    assert (winner.returncode, loser.returncode) == (0, 2) and "there is already a run 'same' in runs" in the_line(loser.stderr)
+    assert (winner.returncode, loser.returncode) == (0, 2) and "there is already a run 'same' in runs" in the_line(
+        loser.stderr
+    )
     assert Run.load("same", folder / "runs").status == "finished"
 
 
@@ -410,12 +485,21 @@ def test_a_run_that_was_killed_before_its_rows_were_scored_is_not_evaluated(whol
 def test_trainings_an_evaluation_and_predictions_go_on_at_once_in_one_folder(folder, base, whole):
     first = len((folder / "runs/test_looks.jsonl").read_text().splitlines())
     commands = [start(folder, base, name) for name in ("at-once-1", "at-once-2")]
-    commands += [command("evaluate", "whole", "--json", cwd=folder), command("predict", "whole", *TEXTS * 20, "--json", cwd=folder)]
+    commands += [
+        command("evaluate", "whole", "--json", cwd=folder),
+        command("predict", "whole", *TEXTS * 20, "--json", cwd=folder),
+    ]
     for process in commands:
         assert process.wait() == 0, process.stderr
     lines = [json.loads(line) for line in (folder / "runs/test_looks.jsonl").read_text().splitlines()]
-    looks = [Run.load(f"at-once-{i}", folder / "runs").record["looks"] for i in (1, 2)] + [json.loads(commands[2].stdout)["looks"]]
-    assert len(lines) == first + 3 and len(set(looks)) == 3 and max(looks) == sum(line["sha256"] == lines[-1]["sha256"] for line in lines)
+    looks = [Run.load(f"at-once-{i}", folder / "runs").record["looks"] for i in (1, 2)] + [
+        json.loads(commands[2].stdout)["looks"]
+    ]
+    assert (
+        len(lines) == first + 3
+        and len(set(looks)) == 3
+        and max(looks) == sum(line["sha256"] == lines[-1]["sha256"] for line in lines)
+    )
     assert outcome(folder / "runs/at-once-1") == outcome(folder / "runs/at-once-2") == outcome(whole)
     assert len(commands[3].stdout.splitlines()) == 60
 
@@ -428,10 +512,17 @@ def test_a_finished_run_answers_where_it_is_now(whole, answers, tmp_path, capsys
     assert len(str(path)) > 200 or place != "over 200 characters"
     assert main(["evaluate", str(path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["metrics"] == Run(whole).metrics["test"] and result["run"] == str(path) and (path.parent / "test_looks.jsonl").exists()
+    assert (
+        result["metrics"] == Run(whole).metrics["test"]
+        and result["run"] == str(path)
+        and (path.parent / "test_looks.jsonl").exists()
+    )
     assert main(["predict", str(path), *TEXTS, "--json"]) == 0
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == answers
-    assert main(["runs", "--runs_dir", str(path.parent), "--json"]) == 0 and json.loads(capsys.readouterr().out)["runs"][0]["status"] == "finished"
+    assert (
+        main(["runs", "--runs_dir", str(path.parent), "--json"]) == 0
+        and json.loads(capsys.readouterr().out)["runs"][0]["status"] == "finished"
+    )
     (path / "report.html").unlink()
     assert run.report() == path / "report.html" and "Test accuracy" in run.report().read_text(encoding="utf-8")
 
@@ -480,7 +571,11 @@ def test_a_stopped_run_whose_rows_moved_too_says_where_to_write_their_new_place(
     ini = path / "settings.ini"
     ini.write_text(ini.read_text().replace(str(folder / "mine.csv"), str(tmp_path / "gone.csv")))
     refused = command("train", "--resume", path, cwd=tmp_path).result()
-    assert refused.returncode == 2 and str(tmp_path / "gone.csv") in the_line(refused.stderr) and str(ini) in refused.stderr
+    assert (
+        refused.returncode == 2
+        and str(tmp_path / "gone.csv") in the_line(refused.stderr)
+        and str(ini) in refused.stderr
+    )
     ini.write_text(ini.read_text().replace("gone.csv", "here.csv"))
     shutil.copy(folder / "mine.csv", tmp_path / "here.csv")
     assert command("train", "--resume", path, cwd=tmp_path).wait() == 0 and outcome(path) == outcome(whole)
@@ -513,7 +608,9 @@ def test_a_run_is_made_stopped_and_gone_on_with_in_an_odd_place(folder, base, tm
     hit_at(process, there / "runs/odd", 5, signal.SIGTERM)
     assert process.wait(30) == 143, process.stderr
     assert command("train", "--resume", "odd", cwd=there).wait() == 0
-    assert Run.load("odd", there / "runs").status == "finished" and Run.load("odd", there / "runs").settings.train_file == str(there / "mine.csv")
+    assert Run.load("odd", there / "runs").status == "finished" and Run.load(
+        "odd", there / "runs"
+    ).settings.train_file == str(there / "mine.csv")
 
 
 @sharing
@@ -524,17 +621,25 @@ def test_a_training_does_not_fail_in_the_end_because_its_look_cannot_be_counted(
     run = Run.load("run", folder / "uncounted")
     assert run.status == "finished" and run.metrics and run.record["looks"] is None
     texts = [process.stdout, *((run.path / name).read_text() for name in ("report.html", "model/README.md"))]
-    assert [text.count("look None") for text in texts] == [0, 0, 0] and all("could not be counted" in text for text in texts[1:])
+    assert [text.count("look None") for text in texts] == [0, 0, 0] and all(
+        "could not be counted" in text for text in texts[1:]
+    )
 
 
 def modes(path):
     "The permissions of files and of folders below a run folder"
-    return [{stat.S_IMODE(p.stat().st_mode) for p in [path, *path.rglob("*")] if p.is_dir() == folder} for folder in (False, True)]
+    return [
+        {stat.S_IMODE(p.stat().st_mode) for p in [path, *path.rglob("*")] if p.is_dir() == folder}
+        for folder in (False, True)
+    ]
 
 
 @sharing
 def test_every_file_of_a_run_may_be_read_by_others(whole):
-    assert modes(whole) == [{0o644}, {0o755}] and stat.S_IMODE((whole.parent / "test_looks.jsonl").stat().st_mode) == 0o644
+    assert (
+        modes(whole) == [{0o644}, {0o755}]
+        and stat.S_IMODE((whole.parent / "test_looks.jsonl").stat().st_mode) == 0o644
+    )
 
 
 def private():
@@ -545,7 +650,23 @@ def private():
 @sharing
 @slow
 def test_a_run_is_as_private_as_the_umask_says(folder, base):
-    process = Command("train", *["--train_file", "mine.csv", "--baselines", "none", "--num_train_epochs", 1, "--model_name_or_path", base, "--run", "private"], cwd=folder, before=private)
+    process = Command(
+        "train",
+        *[
+            "--train_file",
+            "mine.csv",
+            "--baselines",
+            "none",
+            "--num_train_epochs",
+            1,
+            "--model_name_or_path",
+            base,
+            "--run",
+            "private",
+        ],
+        cwd=folder,
+        before=private,
+    )
     assert process.wait() == 0, process.stderr
     assert modes(folder / "runs/private") == [{0o600}, {0o700}]
 
@@ -576,7 +697,18 @@ def another(folder, base, whole, stopped, held):
     "What another user gets: name -> (exit code, stdout, stderr)"
     closed = shutil.copytree(whole, folder / "others/closed")
     there = [shutil.copytree(path, folder / "others/runs" / path.name) for path in (whole, stopped)]
-    train = ["train", "--train_file", str(folder / "mine.csv"), "--baselines", "none", "--model_name_or_path", str(base), "--num_train_epochs", "1", "--json"]
+    train = [
+        "train",
+        "--train_file",
+        str(folder / "mine.csv"),
+        "--baselines",
+        "none",
+        "--model_name_or_path",
+        str(base),
+        "--num_train_epochs",
+        "1",
+        "--json",
+    ]
     jobs = {
         "predict": ["predict", str(there[0]), *TEXTS, "--json"],
         "evaluate": ["evaluate", str(there[0]), "--json"],
@@ -617,11 +749,16 @@ def test_another_user_gets_the_scores_and_is_told_that_the_look_was_not_counted(
 @sharing
 def test_another_user_sees_that_a_run_is_being_trained(another):
     code, said, complained = another["runs"]
-    assert code == 0 and {row["run"]: row["status"] for row in json.loads(said)["runs"]}["held"] == "running", complained
+    assert code == 0 and {row["run"]: row["status"] for row in json.loads(said)["runs"]}["held"] == "running", (
+        complained
+    )
 
 
 @sharing
-@pytest.mark.parametrize("job, words", {"resume": "cannot be written", "train": "no run can be written there", "closed": "cannot be read"}.items())
+@pytest.mark.parametrize(
+    "job, words",
+    {"resume": "cannot be written", "train": "no run can be written there", "closed": "cannot be read"}.items(),
+)
 def test_what_another_user_may_not_do_is_said_in_one_line(another, job, words):
     code, said, complained = another[job]
     assert code == 2 and said == "" and words in the_line(complained)
@@ -629,4 +766,7 @@ def test_what_another_user_may_not_do_is_said_in_one_line(another, job, words):
 
 @sharing
 def test_a_report_that_cannot_be_written_is_said(another):
-    assert re.match(r"UserError: .*report\.html.*cannot be written", another["report"][0]) and "\n" not in another["report"][0]
+    assert (
+        re.match(r"UserError: .*report\.html.*cannot be written", another["report"][0])
+        and "\n" not in another["report"][0]
+    )

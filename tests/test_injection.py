@@ -44,7 +44,9 @@ PAYLOADS = {
     "long": "<b>" + "A" * 20_000,
 }
 HARMLESS = "harmless"
-TAGS = set("html head meta title style body main h1 h2 section p b ul li pre div table thead tbody tr th td img".split())
+TAGS = set(
+    "html head meta title style body main h1 h2 section p b ul li pre div table thead tbody tr th td img".split()
+)
 ATTRIBUTES = set("lang charset name content http-equiv class width style alt src border scoped".split())
 payloads = pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 
@@ -52,7 +54,13 @@ payloads = pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def alive(page: str, more: set = frozenset()) -> list:
     "Tags, attributes and addresses that no view of ftkit's own makes"
     soup = BeautifulSoup(page, "html.parser")
-    found = [t for t in soup.find_all() if t.name not in TAGS | more or set(t.attrs) - ATTRIBUTES - {"href"} or not t.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")]
+    found = [
+        t
+        for t in soup.find_all()
+        if t.name not in TAGS | more
+        or set(t.attrs) - ATTRIBUTES - {"href"}
+        or not t.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
+    ]
     return found + soup.find_all(string=lambda text: isinstance(text, Comment))
 
 
@@ -79,8 +87,13 @@ def unseen(text: str) -> list[str]:
 def finished(tmp_path_factory, tiny):
     "A run whose labels and texts are the payloads. Its predictions are made wrong, so that the table of errors holds every text"
     names = list(PAYLOADS.values())
-    rows = {s: pd.DataFrame({"text": [f"{t} {s} {i}" for i in range(n) for t in names], "label": names * n}) for s, n in (("train", 2), ("validation", 1), ("test", 1))}
-    settings = Settings(model_name_or_path=tiny, baselines=["majority"], num_train_epochs=1, num_resamples=100, max_seq_length=32)
+    rows = {
+        s: pd.DataFrame({"text": [f"{t} {s} {i}" for i in range(n) for t in names], "label": names * n})
+        for s, n in (("train", 2), ("validation", 1), ("test", 1))
+    }
+    settings = Settings(
+        model_name_or_path=tiny, baselines=["majority"], num_train_epochs=1, num_resamples=100, max_seq_length=32
+    )
     run = fine_tune(settings, rows, tmp_path_factory.mktemp("runs"), "hostile")
     predictions = run.predictions
     predictions["logits"] = [np.eye(20)[(run.labels.index(label) + 1) % 20].tolist() for label in predictions.label]
@@ -102,7 +115,10 @@ def rendered(card: str) -> BeautifulSoup:
     "Front matter taken off, the rest as a page; HTML in Markdown is let through, as many renderers do"
     markdown_it = pytest.importorskip("markdown_it")
     body = card.split("---\n", 2)[2]
-    return BeautifulSoup(markdown_it.MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(body), "html.parser")
+    return BeautifulSoup(
+        markdown_it.MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(body),
+        "html.parser",
+    )
 
 
 @payloads
@@ -120,7 +136,15 @@ def test_a_text_is_text_in_the_report_of_a_finished_run(page, payload):
 def failed_run(folder, text, reason) -> Run:
     "A run that failed, with a text in every setting that can hold one"
     line = as_setting(text)
-    settings = Settings(text_column_name=line, label_column_name=line, train_file=line, dataset_name=line, dataset_config_name=line, model_name_or_path=line, model_revision=line)
+    settings = Settings(
+        text_column_name=line,
+        label_column_name=line,
+        train_file=line,
+        dataset_name=line,
+        dataset_config_name=line,
+        model_name_or_path=line,
+        model_revision=line,
+    )
     with pytest.raises(RuntimeError), Run.create(settings, folder) as run:
         raise RuntimeError(reason)
     return run
@@ -128,7 +152,9 @@ def failed_run(folder, text, reason) -> Run:
 
 @payloads
 def test_names_and_reason_are_text_in_the_report_of_a_failed_run(tmp_path, payload):
-    page, plain = [failed_run(tmp_path, text, text).report().read_text(encoding="utf-8") for text in (payload, HARMLESS)]
+    page, plain = [
+        failed_run(tmp_path, text, text).report().read_text(encoding="utf-8") for text in (payload, HARMLESS)
+    ]
     soup = BeautifulSoup(page, "html.parser")
     assert skeleton(page) == skeleton(plain)
     assert shortened(f"RuntimeError: {payload}".splitlines()[0]) in soup.select_one(".lead").get_text()
@@ -139,12 +165,22 @@ def test_a_run_folder_from_a_stranger_has_no_tags_for_its_report(finished, tmp_p
     for name in ("settings.ini", "predictions.parquet", "log.jsonl"):
         shutil.copy(finished.path / name, tmp_path)
     texts, data = list(PAYLOADS.values()), finished.record["data"]
-    strange = dict(machine={"device": texts[0], "precision": texts[1], "threads": texts[2]}, versions=dict(zip(texts, texts)), verdicts=[{"text": t} for t in texts])
-    strange["data"] = data | {"carved": texts, "dropped": {t: {t: 1} for t in texts}, "train": data["train"] | {"sha256": texts[1], "rows": texts[2]}}
+    strange = dict(
+        machine={"device": texts[0], "precision": texts[1], "threads": texts[2]},
+        versions=dict(zip(texts, texts)),
+        verdicts=[{"text": t} for t in texts],
+    )
+    strange["data"] = data | {
+        "carved": texts,
+        "dropped": {t: {t: 1} for t in texts},
+        "train": data["train"] | {"sha256": texts[1], "rows": texts[2]},
+    }
     (tmp_path / "run.json").write_text(json.dumps(finished.record | strange), encoding="utf-8")
     page = Run(tmp_path).report().read_text(encoding="utf-8")
     assert alive(page) == [] and unseen(page) == []
-    assert [t.get_text() for t in BeautifulSoup(page, "html.parser").find_all("li")] == [shortened(t, "\n") for t in texts]
+    assert [t.get_text() for t in BeautifulSoup(page, "html.parser").find_all("li")] == [
+        shortened(t, "\n") for t in texts
+    ]
 
 
 @payloads
@@ -176,21 +212,31 @@ def test_the_report_needs_nothing_beside_it(page):
     soup = BeautifulSoup(page, "html.parser")
     policy = soup.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
     assert policy["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    assert page.index("Content-Security-Policy") < page.index("<title>") and not soup.find_all(["script", "link", "iframe", "object", "embed", "base", "form"])
+    assert page.index("Content-Security-Policy") < page.index("<title>") and not soup.find_all(
+        ["script", "link", "iframe", "object", "embed", "base", "form"]
+    )
     assert len(soup.find_all("style")) == 1 and not re.search(r"url\(|@import|https?:", soup.style.get_text())
 
 
 def test_the_front_matter_of_the_card_is_what_was_put_in(card, finished):
     assert card.startswith("---\n")
-    assert yaml.safe_load(card.split("---\n", 2)[1]) == {"pipeline_tag": "text-classification", "library_name": "transformers", "tags": ["ftkit"]}
+    assert yaml.safe_load(card.split("---\n", 2)[1]) == {
+        "pipeline_tag": "text-classification",
+        "library_name": "transformers",
+        "tags": ["ftkit"],
+    }
     assert json.loads((finished.path / "model/config.json").read_text())["label2id"].keys() == set(PAYLOADS.values())
 
 
 @payloads
 def test_a_label_is_text_in_the_card(card, payload):
     body, name = rendered(card), shortened(one_line(payload))
-    assert alive(str(body), {"a", "code"}) == [] and [a["href"] for a in body.find_all("a")] == ["https://github.com/ftkit/ftkit"]
-    assert any(t.get_text().endswith(f": {name}") for t in body.find_all("li")) and f"F1 of {name}" in [t.get_text() for t in body.find_all("td")]
+    assert alive(str(body), {"a", "code"}) == [] and [a["href"] for a in body.find_all("a")] == [
+        "https://github.com/ftkit/ftkit"
+    ]
+    assert any(t.get_text().endswith(f": {name}") for t in body.find_all("li")) and f"F1 of {name}" in [
+        t.get_text() for t in body.find_all("td")
+    ]
 
 
 @payloads
@@ -198,7 +244,9 @@ def test_the_names_of_model_and_run_are_text_in_the_card(finished, tmp_path, pay
     folder = tmp_path / payload.replace("/", "")[:100]
     (folder / "model").mkdir(parents=True)
     shutil.copy(finished.path / "run.json", folder)
-    (folder / "settings.ini").write_text(finished.settings.replace(model_name_or_path=as_setting(payload)).to_ini(), encoding="utf-8")
+    (folder / "settings.ini").write_text(
+        finished.settings.replace(model_name_or_path=as_setting(payload)).to_ini(), encoding="utf-8"
+    )
     write_card(Run(folder))
     card = (folder / "model" / "README.md").read_text(encoding="utf-8")
     body = rendered(card)
@@ -212,16 +260,22 @@ def test_the_names_of_model_and_run_are_text_in_the_card(finished, tmp_path, pay
 def test_the_base_model_in_the_front_matter_is_what_was_put_in(finished, tmp_path, name):
     (tmp_path / "model").mkdir()
     shutil.copy(finished.path / "run.json", tmp_path)
-    (tmp_path / "settings.ini").write_text(finished.settings.replace(model_name_or_path=name).to_ini(), encoding="utf-8")
+    (tmp_path / "settings.ini").write_text(
+        finished.settings.replace(model_name_or_path=name).to_ini(), encoding="utf-8"
+    )
     write_card(Run(tmp_path))
     assert yaml.safe_load((tmp_path / "model" / "README.md").read_text().split("---\n", 2)[1])["base_model"] == name
 
 
 @payloads
 def test_a_column_and_a_value_are_text_in_a_table(payload):
-    page, plain = [show_table([{text: text, "n": 1}, {text: f"{text}!", "n": 2.5}]).data for text in (payload, HARMLESS)]
+    page, plain = [
+        show_table([{text: text, "n": 1}, {text: f"{text}!", "n": 2.5}]).data for text in (payload, HARMLESS)
+    ]
     assert skeleton(page) == skeleton(plain) and unseen(page) == []
-    assert [t.get_text() for t in BeautifulSoup(page, "html.parser").select(".t")] == [shortened(t, "\n") for t in (payload, payload, f"{payload}!")]
+    assert [t.get_text() for t in BeautifulSoup(page, "html.parser").select(".t")] == [
+        shortened(t, "\n") for t in (payload, payload, f"{payload}!")
+    ]
     assert "mathjax_ignore" in BeautifulSoup(page, "html.parser").table["class"]
 
 
@@ -241,7 +295,9 @@ def test_a_series_is_text_in_a_chart_that_grows(payload):
 def test_a_name_is_text_in_a_picture_and_its_description(payload):
     figure = curve_figure({shortened(payload, limit=60): [(1, 0.5), (2, 0.4)]}, shortened(payload, limit=60))
     tag = img_tag(figure, payload)
-    assert skeleton(tag) == [("img", ["alt", "src", "style", "width"])] and BeautifulSoup(tag, "html.parser").img["alt"] == shortened(payload, "\n")
+    assert skeleton(tag) == [("img", ["alt", "src", "style", "width"])] and BeautifulSoup(tag, "html.parser").img[
+        "alt"
+    ] == shortened(payload, "\n")
 
 
 @payloads
@@ -259,12 +315,23 @@ def test_the_command_shows_no_control_characters(finished, tmp_path, monkeypatch
     shutil.copytree(failed_run(tmp_path, payload, payload).path, tmp_path / name)
     pd.DataFrame({f"a{payload}": [payload] * 4, f"b{payload}": ["x", "y"] * 2}).to_csv(tmp_path / "a.csv", index=False)
     monkeypatch.setattr(cli, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(Run, "predict", lambda self, texts, progress: [{"label": payload, "score": 1.0}, {"error": payload}])
+    monkeypatch.setattr(
+        Run, "predict", lambda self, texts, progress: [{"label": payload, "score": 1.0}, {"error": payload}]
+    )
     here = ["--runs_dir", str(tmp_path)]
     assert main(["predict", str(finished.path), payload, payload]) == 0
     assert main(["runs", *here]) == 0 and main(["runs", name, finished.path.name, *here]) in (0, 2)
-    assert [main([*words, *here]) for words in (["predict", f"no{payload}", "x"], ["train", "--train_file", payload], ["train", "--run", payload])] == [2, 2, 2]
-    assert main([payload]) == main(["train", "--seed", payload]) == main(["train", "--model_name_or_path", payload]) == 2
+    assert [
+        main([*words, *here])
+        for words in (
+            ["predict", f"no{payload}", "x"],
+            ["train", "--train_file", payload],
+            ["train", "--run", payload],
+        )
+    ] == [2, 2, 2]
+    assert (
+        main([payload]) == main(["train", "--seed", payload]) == main(["train", "--model_name_or_path", payload]) == 2
+    )
     assert main(["train", "--train_file", str(tmp_path / "a.csv"), *here]) == 2
     assert main(["train", f"--{payload}", *here]) == 2
     out, err = capsys.readouterr()
@@ -293,7 +360,12 @@ def test_nothing_comes_alive_in_a_browser(finished, page, card, tmp_path):
         for name in ("naked.html", "control.html"):
             tab, heard[name] = browser.new_page(), []
             tab.on("dialog", lambda d, name=name: (heard[name].append("dialog"), d.dismiss()))
-            tab.on("request", lambda r, name=name: heard[name].append(r.url) if not r.url.endswith(name) and not r.url.startswith("data:") else None)
+            tab.on(
+                "request",
+                lambda r, name=name: (
+                    heard[name].append(r.url) if not r.url.endswith(name) and not r.url.startswith("data:") else None
+                ),
+            )
             tab.goto((tmp_path / name).as_uri())
             for _ in range(60):
                 tab.keyboard.press("Tab")

@@ -23,16 +23,35 @@ def lab(tmp_path):
     if not Path("/usr/bin/chromium").exists():
         pytest.skip("Debian's chromium is not installed")
     shutil.copytree(ROOT / "nbs", tmp_path / "nbs")
-    settings = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}, "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
+    settings = {
+        "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+        "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+    }
     (tmp_path / "settings").mkdir()
     (tmp_path / "settings/overrides.json").write_text(json.dumps(settings))
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
-    command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={tmp_path}", "--LabApp.expose_app_in_browser=True", f"--LabServerApp.app_settings_dir={tmp_path / 'settings'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+    ]
+    command += [
+        f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={tmp_path}",
+        "--LabApp.expose_app_in_browser=True",
+        f"--LabServerApp.app_settings_dir={tmp_path / 'settings'}",
+    ]
     with open(tmp_path / "lab.log", "w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")})
+        server = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")}
+        )
         try:
             for _ in range(240):
                 try:
@@ -54,11 +73,15 @@ def test_the_ten_lines_run_in_jupyterlab(lab):
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
         page.goto(lab.format("00_ten_lines.ipynb"))
         page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-CodeCell", timeout=60_000)
-        page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status==='idle'", timeout=60_000)
+        page.wait_for_function(
+            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status==='idle'", timeout=60_000
+        )
         page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
         page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
         prompt = page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt")
-        expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=240_000)  # [ ] before, [*] while it waits, then its number
+        expect(prompt).to_have_text(
+            re.compile(r"\[\d+\]:"), timeout=240_000
+        )  # [ ] before, [*] while it waits, then its number
         assert page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').count() == 0
         assert page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
         assert page.locator(".jp-OutputArea-output img").count() >= 1

@@ -7,7 +7,17 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score, precision_score, recall_score
 from transformers import EvalPrediction
 
-from ftkit.metrics import Accuracy, MacroF1, calibration, compare, compute_metrics, macro_scores, rows_needed, score, wilson
+from ftkit.metrics import (
+    Accuracy,
+    MacroF1,
+    calibration,
+    compare,
+    compute_metrics,
+    macro_scores,
+    rows_needed,
+    score,
+    wilson,
+)
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.integers(0, 3, 400)
@@ -19,7 +29,9 @@ def test_points_equal_scikit_learn():
     assert scores["accuracy"].value == (GUESS == TRUTH).mean()
     for name, function in (("f1", f1_score), ("precision", precision_score), ("recall", recall_score)):
         assert scores[f"{name}_macro"].value == pytest.approx(function(TRUTH, GUESS, average="macro"))
-        assert [scores["per_class"][c][name].value for c in "abc"] == pytest.approx(function(TRUTH, GUESS, average=None).tolist())
+        assert [scores["per_class"][c][name].value for c in "abc"] == pytest.approx(
+            function(TRUTH, GUESS, average=None).tolist()
+        )
 
 
 def test_the_evaluate_metrics_need_no_network(monkeypatch):
@@ -62,7 +74,10 @@ def test_mcnemar_is_the_exact_test():
     only_a, only_b = ((a == TRUTH) & (b != TRUTH)).sum(), ((a != TRUTH) & (b == TRUTH)).sum()
     verdict = compare(a, b, TRUTH)
     assert verdict.p == binomtest(int(only_a), int(only_a + only_b)).pvalue
-    assert verdict.difference == pytest.approx((a == TRUTH).mean() - (b == TRUTH).mean()) and verdict.low < verdict.difference < verdict.high
+    assert (
+        verdict.difference == pytest.approx((a == TRUTH).mean() - (b == TRUTH).mean())
+        and verdict.low < verdict.difference < verdict.high
+    )
 
 
 def test_two_equal_models_are_rarely_told_apart():
@@ -70,7 +85,15 @@ def test_two_equal_models_are_rarely_told_apart():
     for _ in range(1000):
         kind = RNG.choice(4, 300, p=[0.1, 0.1, 0.7, 0.1])  # only a, only b, both, none right
         truth = np.zeros(300, int)
-        flags += compare(np.where((kind == 0) | (kind == 2), 0, 1), np.where((kind == 1) | (kind == 2), 0, 1), truth, num_resamples=100).p <= 0.05
+        flags += (
+            compare(
+                np.where((kind == 0) | (kind == 2), 0, 1),
+                np.where((kind == 1) | (kind == 2), 0, 1),
+                truth,
+                num_resamples=100,
+            ).p
+            <= 0.05
+        )
     assert flags / 1000 <= 0.065
 
 
@@ -95,7 +118,11 @@ def test_the_planned_number_of_rows_has_its_power():
 @pytest.mark.parametrize("guess", [TRUTH, np.zeros(400, int), (TRUTH + 1) % 3])
 def test_perfect_constant_and_wrong_predictions_have_scores(guess):
     scores = score(guess, TRUTH, ["a", "b", "c", "never seen"])
-    for value in [scores["accuracy"], scores["f1_macro"], *(s for c in scores["per_class"].values() for s in c.values())]:
+    for value in [
+        scores["accuracy"],
+        scores["f1_macro"],
+        *(s for c in scores["per_class"].values() for s in c.values()),
+    ]:
         assert 0 <= value.low <= value.value <= value.high <= 1
     assert scores["per_class"]["never seen"]["recall"].n == 0
 

@@ -16,7 +16,15 @@ from ftkit.predict import predict_logits, predict_rows
 from ftkit.tokenizer import load_tokenizer, padding_share, pooled_position, tokenize
 
 LABELS = ["bad", "flat", "good"]
-TEXTS = [GOOD, "no", BAD + ", and then it rained for the rest of the day while we waited", FLAT, "🙂", "a b c", "ends with <|endoftext|>"]
+TEXTS = [
+    GOOD,
+    "no",
+    BAD + ", and then it rained for the rest of the day while we waited",
+    FLAT,
+    "🙂",
+    "a b c",
+    "ends with <|endoftext|>",
+]
 
 
 @pytest.fixture(scope="module", params=["starter", "tiny"])
@@ -49,7 +57,11 @@ def test_without_the_pad_id_the_padding_is_pooled(tiny):
 
 def test_the_configuration_knows_labels_and_padding(classifier):
     model, tokenizer = classifier
-    assert model.config.num_labels == 3 and model.config.id2label == dict(enumerate(LABELS)) and model.config.label2id == {n: i for i, n in enumerate(LABELS)}
+    assert (
+        model.config.num_labels == 3
+        and model.config.id2label == dict(enumerate(LABELS))
+        and model.config.label2id == {n: i for i, n in enumerate(LABELS)}
+    )
     assert model.config.pad_token_id == tokenizer.pad_token_id is not None and tokenizer.padding_side == "right"
     assert model.config.problem_type == "single_label_classification"
 
@@ -66,12 +78,19 @@ def test_the_seed_makes_the_head_and_nothing_else_does(tiny):
     torch.rand(3)
     first = weights_sha256(load_model(tiny, LABELS, tokenizer, seed=1))
     torch.rand(5)
-    assert weights_sha256(load_model(tiny, LABELS, tokenizer, seed=1)) == first != weights_sha256(load_model(tiny, LABELS, tokenizer, seed=2))
+    assert (
+        weights_sha256(load_model(tiny, LABELS, tokenizer, seed=1))
+        == first
+        != weights_sha256(load_model(tiny, LABELS, tokenizer, seed=2))
+    )
 
 
 def test_the_methods_learn_what_they_say():
     tokenizer = load_tokenizer("starter")
-    share = {m: trainable_share(load_model("starter", LABELS, tokenizer, method=m, top_k_layers=2))[2] for m in ("full", "lora", "top_k", "head")}
+    share = {
+        m: trainable_share(load_model("starter", LABELS, tokenizer, method=m, top_k_layers=2))[2]
+        for m in ("full", "lora", "top_k", "head")
+    }
     assert share["full"] == 1 and 0 < share["lora"] < 0.02 and share["head"] < 0.02 < share["top_k"] < 0.3
     model = load_model("starter", LABELS, tokenizer, method="top_k", top_k_layers=1)
     learns = [all(p.requires_grad for p in block.parameters()) for block in blocks(model)]
@@ -85,7 +104,11 @@ def test_facts_need_no_weights(tmp_path, tiny):
     GPT2Config().save_pretrained(tmp_path)
     facts = model_facts(str(tmp_path))
     assert facts.parameters == 124_439_808 and facts.causal and facts.context == 1024 and facts.license == "unknown"
-    assert not is_causal(load_config("starter")) and is_causal(load_config(tiny)) and model_facts("starter").license == "apache-2.0"
+    assert (
+        not is_causal(load_config("starter"))
+        and is_causal(load_config(tiny))
+        and model_facts("starter").license == "apache-2.0"
+    )
     with pytest.raises(UserError, match="no model can be loaded from there"):
         model_facts(str(tmp_path / "nowhere"))
 
@@ -94,10 +117,15 @@ def test_tokenise_keeps_order_and_cuts(tiny):
     data, _ = load_data(max_train_samples=50, max_eval_samples=20, max_predict_samples=20)
     tokenizer = load_tokenizer(tiny)
     tokens = tokenize(data, tokenizer, max_seq_length=10)
-    assert tokens["train"]["labels"][:] == data["train"]["label"][:] and max(map(len, tokens["train"]["input_ids"])) == 10
+    assert (
+        tokens["train"]["labels"][:] == data["train"]["label"][:] and max(map(len, tokens["train"]["input_ids"])) == 10
+    )
     assert tokens["train"]["length"][:] == [len(i) for i in tokens["train"]["input_ids"]]
     padded = tokenize(data, tokenizer, max_seq_length=10, pad_to_max_length=True)
-    assert set(map(len, padded["train"]["input_ids"])) == {10} and padded["train"]["length"][:] == tokens["train"]["length"][:]
+    assert (
+        set(map(len, padded["train"]["input_ids"])) == {10}
+        and padded["train"]["length"][:] == tokens["train"]["length"][:]
+    )
 
 
 def test_padding_share_and_pooled_position():
@@ -115,7 +143,11 @@ def test_texts_that_cannot_be_classified_are_answered_in_place(classifier):
 def test_no_rung_beats_chance_on_shuffled_labels(kind, tiny):
     data, report = load_data(max_train_samples=300, max_predict_samples=250)
     labels = np.random.default_rng(0).permutation(data["train"]["label"])
-    data["train"] = data["train"].remove_columns("label").add_column("label", labels.tolist(), feature=data["test"].features["label"])
+    data["train"] = (
+        data["train"]
+        .remove_columns("label")
+        .add_column("label", labels.tolist(), feature=data["test"].features["label"])
+    )
     objective, model = Objective(report["labels"], num_shots=2), FrozenModel(tiny if kind == "tiny" else "starter")
     truth = np.array(data["test"]["label"])
     rungs = (frozen, few_shot) if kind == "starter" else (frozen, few_shot, zero_shot)
@@ -127,7 +159,9 @@ def test_no_rung_beats_chance_on_shuffled_labels(kind, tiny):
 def test_shots_come_from_train_and_are_balanced():
     data, _ = load_data(max_train_samples=100)
     chosen = shots(data["train"], 3, seed=1)
-    assert np.bincount(np.array(data["train"]["label"])[chosen]).tolist() == [3, 3, 3] and chosen == shots(data["train"], 3, seed=1)
+    assert np.bincount(np.array(data["train"]["label"])[chosen]).tolist() == [3, 3, 3] and chosen == shots(
+        data["train"], 3, seed=1
+    )
     assert prompt("x", ["bad", "good"], [("y", "bad")]).endswith("Post: y\nLabel: bad\n\nPost: x\nLabel:")
 
 

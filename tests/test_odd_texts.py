@@ -18,7 +18,13 @@ LONG = {
     "a word after 1e6 spaces": " " * 10**6 + GOOD,
     "80,000 control tokens": "<|endoftext|>[SEP]" * 80_000,
 }
-PLACES = {"alone": "{0}", "before": "{0}good day", "after": "good day{0}", "inside": "good {0} day", "only these": "{0}{0} {0}"}
+PLACES = {
+    "alone": "{0}",
+    "before": "{0}good day",
+    "after": "good day{0}",
+    "inside": "good {0} day",
+    "only these": "{0}{0} {0}",
+}
 ODD = {
     "emoji family": "👨‍👩‍👧‍👦",
     "emoji": "🙂🙃 fine 🇪🇺",
@@ -35,7 +41,11 @@ ODD = {
     "one sign": "?",
     "trailing spaces": GOOD + "   \n",
     "a number": "7",
-    **{f"{token} {where}": form.format(token) for token in ("<|endoftext|>", "[SEP]", "[PAD]") for where, form in PLACES.items()},
+    **{
+        f"{token} {where}": form.format(token)
+        for token in ("<|endoftext|>", "[SEP]", "[PAD]")
+        for where, form in PLACES.items()
+    },
 }
 UNUSABLE = {
     "nothing": ("", "the text is empty"),
@@ -110,7 +120,9 @@ def test_a_text_that_cannot_be_classified_is_answered_with_the_reason_in_its_pla
     text, reason = UNUSABLE[name]
     rows = predict_rows(*classifier, [GOOD, text, text, BAD, text])
     assert [r.get("error") for r in rows] == [None, reason, reason, None, reason]
-    assert [rows[i]["scores"] for i in (0, 3)] == [pytest.approx(r["scores"], abs=1e-5) for r in predict_rows(*classifier, [GOOD, BAD])]
+    assert [rows[i]["scores"] for i in (0, 3)] == [
+        pytest.approx(r["scores"], abs=1e-5) for r in predict_rows(*classifier, [GOOD, BAD])
+    ]
     assert predict_rows(*classifier, [text]) == [{"error": reason}]
 
 
@@ -135,15 +147,24 @@ def test_the_tokens_of_training_are_those_of_predict(classifier):
     tokens = tokenize(Dataset.from_dict({"text": texts}), classifier[1])
     predicted = {}
     for rows, batch in batches(texts, classifier[1]):
-        predicted.update({row: ids[mask.bool()].tolist() for row, ids, mask in zip(rows, batch["input_ids"], batch["attention_mask"])})
-    assert tokens["input_ids"][:] == [predicted[i] for i in range(len(texts))] and tokens["length"][:] == [len(predicted[i]) for i in range(len(texts))]
+        predicted.update(
+            {
+                row: ids[mask.bool()].tolist()
+                for row, ids, mask in zip(rows, batch["input_ids"], batch["attention_mask"])
+            }
+        )
+    assert tokens["input_ids"][:] == [predicted[i] for i in range(len(texts))] and tokens["length"][:] == [
+        len(predicted[i]) for i in range(len(texts))
+    ]
 
 
 @pytest.mark.figure(19)
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_a_pipeline_gives_the_same_answers(classifier, saved, batch_size):
     texts = [*ODD.values(), *PLAIN, LONG["80,000 control tokens"][:20_000]]
-    answered = pipeline("text-classification", str(saved), top_k=None, truncation=True, max_length=128, batch_size=batch_size)(texts)
+    answered = pipeline(
+        "text-classification", str(saved), top_k=None, truncation=True, max_length=128, batch_size=batch_size
+    )(texts)
     scores = [{a["label"]: a["score"] for a in answer} for answer in answered]
     wanted = [row["scores"] for row in predict_rows(*classifier, texts)]
     assert max(abs(a[label] - b[label]) for a, b in zip(scores, wanted) for label in LABELS) < 1e-5
@@ -156,7 +177,9 @@ def test_a_run_and_the_pipeline_on_its_model_give_the_same_answers(trained):
     folder, _ = trained
     texts = [*ODD.values(), *PLAIN]
     rows = Run.load("small", folder / "runs").predict(texts)
-    answered = pipeline("text-classification", str(folder / "runs/small/model"), truncation=True, max_length=128)(texts)
+    answered = pipeline("text-classification", str(folder / "runs/small/model"), truncation=True, max_length=128)(
+        texts
+    )
     assert [a["label"] for a in answered] == [r["label"] for r in rows]
     assert [a["score"] for a in answered] == pytest.approx([r["score"] for r in rows], abs=1e-5)
 
@@ -170,7 +193,17 @@ def test_a_tokenizer_that_pads_on_the_left_makes_no_difference(classifier, saved
     left.save_pretrained(tmp_path)
     model.save_pretrained(tmp_path)
     assert AutoTokenizer.from_pretrained(tmp_path).padding_side == "left"
-    assert np.abs(predict_logits(AutoModelForSequenceClassification.from_pretrained(tmp_path).eval(), load_tokenizer(str(tmp_path)), texts) - wanted).max() < 1e-5
+    assert (
+        np.abs(
+            predict_logits(
+                AutoModelForSequenceClassification.from_pretrained(tmp_path).eval(),
+                load_tokenizer(str(tmp_path)),
+                texts,
+            )
+            - wanted
+        ).max()
+        < 1e-5
+    )
     left.truncation_side = "right"
     assert np.abs(predict_logits(model, left, texts) - wanted).max() < 1e-5
 
@@ -189,7 +222,9 @@ def test_a_text_of_which_the_tokenizer_leaves_nothing_does_not_depend_on_its_bat
 def test_a_long_text_has_the_tokens_of_its_whole(classifier, limit):
     _, tokenizer = classifier
     letters, rng = list("abcdefgh ,.-\n\té中😀\u0301"), np.random.default_rng(limit)
-    texts = ["".join(rng.choice(letters[: rng.integers(1, len(letters))], rng.integers(10, 9000))) for _ in range(150)] + [" " * 5000 + GOOD, "a" * 9000 + " " + GOOD]
+    texts = [
+        "".join(rng.choice(letters[: rng.integers(1, len(letters))], rng.integers(10, 9000))) for _ in range(150)
+    ] + [" " * 5000 + GOOD, "a" * 9000 + " " + GOOD]
     for rows, batch in batches(texts, tokenizer, limit):
         whole = tokenizer([texts[i] for i in rows], truncation=True, max_length=limit)["input_ids"]
         assert [ids[mask.bool()].tolist() for ids, mask in zip(batch["input_ids"], batch["attention_mask"])] == whole

@@ -17,7 +17,13 @@ BIN = Path(sys.executable).parent
 
 
 def git(*args, cwd):
-    return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *args], cwd=cwd, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", *args],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +43,9 @@ def copy(tmp_path_factory):
 @pytest.mark.parametrize("command", ["nbdev-export", "nbdev-clean", "docs/headers.py", "docs/readme.py"])
 def test_what_is_generated_is_up_to_date(copy, command):
     program = [BIN / command] if command.startswith("nbdev") else [sys.executable, command]
-    done = subprocess.run(program, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, text=True)
+    done = subprocess.run(
+        program, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     changed = git("status", "--porcelain", cwd=copy)
     git("checkout", "-q", ".", cwd=copy)
@@ -60,7 +68,11 @@ def test_outputs_are_true_and_shareable(path):
     outputs = [o for c in code for o in c["outputs"]]
     text = json.dumps(outputs)
     assert "widgets" not in notebook["metadata"]
-    assert not [o for o in outputs if o["output_type"] == "error" or "application/vnd.jupyter.widget-view+json" in o.get("data", {})]
+    assert not [
+        o
+        for o in outputs
+        if o["output_type"] == "error" or "application/vnd.jupyter.widget-view+json" in o.get("data", {})
+    ]
     assert not [o for o in outputs if o.get("name") == "stderr"], "a progress bar or a warning was left in the outputs"
     assert not re.search(r"/(?:work|tmp|root|home)/[\w.-]+", text), "a path of one machine"
     assert not re.search(r"hf_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9]{20,}", path.read_text())
@@ -70,7 +82,13 @@ def test_outputs_are_true_and_shareable(path):
 
 def test_links_between_notebooks_arrive():
     for path in [*NOTEBOOKS, ROOT / "README.md"]:
-        text = "".join("".join(c["source"]) for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "markdown") if path.suffix == ".ipynb" else path.read_text()
+        text = (
+            "".join(
+                "".join(c["source"]) for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "markdown"
+            )
+            if path.suffix == ".ipynb"
+            else path.read_text()
+        )
         for target in re.findall(r"\]\(((?!https?:|#)[^)#\s]+)", text):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
@@ -84,7 +102,11 @@ def test_the_readme_says_how_to_test_and_ci_does_it():
 def test_libraries_are_used_by_their_public_names_and_safely(path):
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("transformers", "datasets", "torch", "peft", "accelerate", "evaluate"):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] in ("transformers", "datasets", "torch", "peft", "accelerate", "evaluate")
+        ):
             assert not [n.name for n in node.names if n.name.startswith("_")]
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)

@@ -47,8 +47,20 @@ BESIDE = {  # what must not matter, as settings
 def folder(tmp_path_factory, tiny):
     "Rows and settings.ini. The validation loss falls to the end, so that the best epoch is the last"
     folder = tmp_path_factory.mktemp("same")
-    keys = {"train_file": str(write_csv(folder / "mine.csv", small_rows(90))), "text_column_name": "review", "label_column_name": "stars", "model_name_or_path": tiny}
-    keys |= {"baselines": ["majority"], "dropout": 0.1, "learning_rate": 1e-3, "per_device_train_batch_size": 8, "num_train_epochs": 2, "metric_for_best_model": "loss"}
+    keys = {
+        "train_file": str(write_csv(folder / "mine.csv", small_rows(90))),
+        "text_column_name": "review",
+        "label_column_name": "stars",
+        "model_name_or_path": tiny,
+    }
+    keys |= {
+        "baselines": ["majority"],
+        "dropout": 0.1,
+        "learning_rate": 1e-3,
+        "per_device_train_batch_size": 8,
+        "num_train_epochs": 2,
+        "metric_for_best_model": "loss",
+    }
     (folder / "settings.ini").write_text(Settings(**keys).replace(save_total_limit=2).to_ini(), encoding="utf-8")
     return folder
 
@@ -71,14 +83,23 @@ def result(run):
     "First and final weights, and those of the last checkpoint"
     checkpoint, _ = newest(run.path / "checkpoints")
     files = json.loads((checkpoint / "manifest.json").read_text())["files"]
-    return {"threads": run.record["machine"]["threads"], **run.record["weights"], checkpoint.name: files["model.safetensors"]["sha256"]}
+    return {
+        "threads": run.record["machine"]["threads"],
+        **run.record["weights"],
+        checkpoint.name: files["model.safetensors"]["sha256"],
+    }
 
 
 @pytest.fixture(scope="module")
 def reference(folder):
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     run = fine_tune(Settings.read(folder / "settings.ini"), runs_dir=folder / "runs", name="reference")
-    assert run.record["best"]["step"] == 18 and result(run).keys() == {"threads", "first_sha256", "final_sha256", "step-18"}
+    assert run.record["best"]["step"] == 18 and result(run).keys() == {
+        "threads",
+        "first_sha256",
+        "final_sha256",
+        "step-18",
+    }
     assert len({*result(run).values()}) == 4 - (result(run)["final_sha256"] == result(run)["step-18"])
     return result(run)
 
@@ -89,7 +110,13 @@ def by_hand(settings, runs_dir, before):
     tokenizer = load_tokenizer(**settings.section("model"))
     tokens = tokenize(data, tokenizer, **settings.section("tokenizer"))
     with Run.create(settings, runs_dir) as run:
-        model = load_model(labels=tokens["train"].features["labels"].names, tokenizer=tokenizer, seed=settings.seed, **settings.section("model"), **settings.section("model_init"))
+        model = load_model(
+            labels=tokens["train"].features["labels"].names,
+            tokenizer=tokenizer,
+            seed=settings.seed,
+            **settings.section("model"),
+            **settings.section("model_init"),
+        )
         made = make_trainer(model, tokens, tokenizer, settings, run)
         before(made)
         trainer.train(made, run)
@@ -101,11 +128,19 @@ def test_what_is_no_part_of_training_does_not_change_the_weights(settings, refer
     assert result(fine_tune(settings.replace(**keys), runs_dir=tmp_path)) == reference
 
 
-@pytest.mark.parametrize("share", [pytest.param(0, marks=slow, id="after epochs alone"), pytest.param(1e9, id="after every step")])
-def test_how_often_a_checkpoint_is_written_does_not_change_the_weights(settings, reference, tmp_path, monkeypatch, share):
+@pytest.mark.parametrize(
+    "share", [pytest.param(0, marks=slow, id="after epochs alone"), pytest.param(1e9, id="after every step")]
+)
+def test_how_often_a_checkpoint_is_written_does_not_change_the_weights(
+    settings, reference, tmp_path, monkeypatch, share
+):
     monkeypatch.setattr(trainer, "Checkpoints", partial(Checkpoints, share=share))
     steps = []
-    monkeypatch.setattr(callbacks, "commit", lambda written, folder, step, *more: (steps.append(step), commit(written, folder, step, *more))[1])
+    monkeypatch.setattr(
+        callbacks,
+        "commit",
+        lambda written, folder, step, *more: (steps.append(step), commit(written, folder, step, *more))[1],
+    )
     assert result(fine_tune(settings, runs_dir=tmp_path)) == reference
     assert steps == ([*range(1, 19)] if share else [9, 18])
 
@@ -115,7 +150,9 @@ def draw(made):
     random.random(), np.random.rand(5), torch.rand(5), torch.randperm(9)
 
 
-@pytest.mark.parametrize("before", [draw, pytest.param(lambda made: [made.evaluate(), made.evaluate()], id="evaluated twice", marks=slow)])
+@pytest.mark.parametrize(
+    "before", [draw, pytest.param(lambda made: [made.evaluate(), made.evaluate()], id="evaluated twice", marks=slow)]
+)
 def test_what_is_done_before_train_does_not_change_the_weights(settings, reference, tmp_path, before):
     assert result(by_hand(settings, tmp_path, before)) == reference
 
@@ -128,7 +165,11 @@ def test_a_run_before_in_the_same_process_does_not_change_the_weights(settings, 
 
 
 @slow
-@pytest.mark.parametrize("env", [{}, {"PYTHONHASHSEED": "4242"}, {"LC_ALL": "C", "TZ": "Asia/Tokyo"}], ids=lambda env: ", ".join(env) or "as it is")
+@pytest.mark.parametrize(
+    "env",
+    [{}, {"PYTHONHASHSEED": "4242"}, {"LC_ALL": "C", "TZ": "Asia/Tokyo"}],
+    ids=lambda env: ", ".join(env) or "as it is",
+)
 def test_the_command_gives_the_weights_of_the_function(folder, reference, ftkit, env):
     name = "-".join(["command", *env])
     done = ftkit("train", "settings.ini", "--run", name, cwd=folder, env=env)
@@ -148,7 +189,9 @@ def test_the_command_gives_the_same_weights_with_a_bar_on_a_terminal(folder, ref
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (24, 100))
     command = [sys.executable, "-m", "ftkit.cli", "train", "settings.ini", "--run", "terminal"]
-    process = subprocess.Popen(command, cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdin=end, stdout=end, stderr=end)
+    process = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdin=end, stdout=end, stderr=end
+    )
     os.close(end)
     shown = b""
     try:
@@ -163,7 +206,13 @@ def test_the_command_gives_the_same_weights_with_a_bar_on_a_terminal(folder, ref
 @slow
 def test_a_script_gives_the_weights_of_the_command(folder, reference):
     (folder / "script.py").write_text(f"{STRAY}\n{TRAIN.format(name='script')}\n")
-    done = subprocess.run([sys.executable, "script.py"], cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert result(Run.load("script", folder / "runs")) == reference
 
@@ -172,7 +221,9 @@ def test_a_script_gives_the_weights_of_the_command(folder, reference):
 def test_a_notebook_gives_the_weights_of_the_command(folder, reference):
     cells = [STRAY, TRAIN.format(name="notebook-1"), STRAY, TRAIN.format(name="notebook-2")]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-    NotebookClient(notebook, timeout=200, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(
+        notebook, timeout=200, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    ).execute()
     assert any("image/png" in output.get("data", {}) for output in notebook.cells[1].outputs)
     for name in ("notebook-1", "notebook-2"):
         assert result(Run.load(name, folder / "runs")) == reference

@@ -28,7 +28,14 @@ def test_every_key_has_a_section_and_a_comment():
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    settings = Settings.preset("gpt2-tweets", label_words={"a": "x y", "b": "z"}, baselines=[], early_stopping_patience=2, adam_beta2=0.95, bf16=True)
+    settings = Settings.preset(
+        "gpt2-tweets",
+        label_words={"a": "x y", "b": "z"},
+        baselines=[],
+        early_stopping_patience=2,
+        adam_beta2=0.95,
+        bf16=True,
+    )
     assert read(tmp_path, settings.to_ini()) == settings
 
 
@@ -42,7 +49,10 @@ def test_what_is_written_is_read_back(tmp_path):
         ("[data]\ntrain_fil = x.csv", r"\[data\] train_fil: this key is not known. Did you mean 'train_file'\?"),
         ("[data]\nseed = 1", r"belongs to the section \[trainer\]"),
         ("[dat]\nseed = 1", r"line 1: there is no section \[dat\]. Did you mean 'data'\?"),
-        ("[model_init]\nmethod = lorra", r"'lorra': not a choice. Did you mean 'lora'\? Choices: full, lora, top_k, head"),
+        (
+            "[model_init]\nmethod = lorra",
+            r"'lorra': not a choice. Did you mean 'lora'\? Choices: full, lora, top_k, head",
+        ),
         ("[trainer]\nseed = 1\nseed = 2", r"line 3: \[trainer\] seed stands there twice"),
         ("seed = 1", r"line 1: a key before any section"),
         ("[trainer]\nseed", r"line 2: not a line of the form key = value"),
@@ -104,7 +114,9 @@ def test_training_arguments_are_checked_when_they_are_built():
     from ftkit.trainer import training_arguments
 
     assert training_arguments(Settings().replace(lr_scheduler_type="cosine")).lr_scheduler_type == "cosine"
-    with pytest.raises(UserError, match="adam_beta: neither a key of ftkit nor a field of TrainingArguments. Did you mean 'adam_beta"):
+    with pytest.raises(
+        UserError, match="adam_beta: neither a key of ftkit nor a field of TrainingArguments. Did you mean 'adam_beta"
+    ):
         training_arguments(Settings().replace(adam_beta=0.9))
     with pytest.raises(UserError, match=r"\[trainer\]: .*cosinus"):
         training_arguments(Settings().replace(lr_scheduler_type="cosinus"))
@@ -115,7 +127,11 @@ def test_a_dictionary_of_the_trainer_comes_back_as_what_it_was(tmp_path):
 
     settings = Settings().replace(lr_scheduler_type="cosine_with_restarts", lr_scheduler_kwargs={"num_cycles": 2})
     (tmp_path / "a.ini").write_text(settings.to_ini())
-    assert training_arguments(Settings.read(tmp_path / "a.ini")).lr_scheduler_kwargs == training_arguments(settings).lr_scheduler_kwargs == {"num_cycles": 2}
+    assert (
+        training_arguments(Settings.read(tmp_path / "a.ini")).lr_scheduler_kwargs
+        == training_arguments(settings).lr_scheduler_kwargs
+        == {"num_cycles": 2}
+    )
 
 
 def test_label_words_that_would_be_read_as_others_are_refused():

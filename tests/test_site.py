@@ -19,7 +19,12 @@ def site(tmp_path_factory):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     subprocess.run([sys.executable, "docs/stage.py"], cwd=folder, check=True, capture_output=True)
-    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", "-c", "docs", "_site_src", "_site"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", "-c", "docs", "_site_src", "_site"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return folder / "_site"
 
@@ -42,7 +47,9 @@ def test_every_exported_function_has_an_entry_with_its_parameters(site):
 def test_nothing_is_fetched_from_elsewhere(site):
     for file in site.glob("*.html"):
         soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
-        sources = [t.get("src") for t in soup.find_all(["script", "img"])] + [t.get("href") for t in soup.find_all("link") if "canonical" not in t.get("rel", [])]
+        sources = [t.get("src") for t in soup.find_all(["script", "img"])] + [
+            t.get("href") for t in soup.find_all("link") if "canonical" not in t.get("rel", [])
+        ]
         assert not [s for s in sources if s and re.match(r"(https?:)?//", s)], file.name
 
 
@@ -60,6 +67,8 @@ def test_pages_in_a_browser(site):
             tab.on("request", lambda r: problems.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
             for name in ("index.html", "06_metrics.html", "07_trainer.html"):
                 tab.goto((site / name).as_uri())
-                assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), f"{name} is wider than {width}"
+                assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1"), (
+                    f"{name} is wider than {width}"
+                )
             assert problems == []
         browser.close()

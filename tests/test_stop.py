@@ -26,9 +26,38 @@ from ftkit.errors import RunFailed, UserError
 from ftkit.run import Run
 
 INT, TERM, KILL, NOTHING = signal.SIGINT, signal.SIGTERM, signal.SIGKILL, 0
-KEYS = ["--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--baselines", "majority,tfidf", "--dropout", 0.1, "--num_resamples", 200]
-KEYS += ["--num_train_epochs", 3, "--save_total_limit", 2, "--per_device_train_batch_size", 8, "--per_device_eval_batch_size", 2, "--logging_steps", 1, "--learning_rate", 1e-3]
-STEP, EVALUATION = "ftkit.trainer.OrderedTrainer.training_step", "transformers.Trainer.prediction_step"  # 6 of them in each of 3 epochs; 3 in each evaluation
+KEYS = [
+    "--train_file",
+    "mine.csv",
+    "--text_column_name",
+    "review",
+    "--label_column_name",
+    "stars",
+    "--baselines",
+    "majority,tfidf",
+    "--dropout",
+    0.1,
+    "--num_resamples",
+    200,
+]
+KEYS += [
+    "--num_train_epochs",
+    3,
+    "--save_total_limit",
+    2,
+    "--per_device_train_batch_size",
+    8,
+    "--per_device_eval_batch_size",
+    2,
+    "--logging_steps",
+    1,
+    "--learning_rate",
+    1e-3,
+]
+STEP, EVALUATION = (
+    "ftkit.trainer.OrderedTrainer.training_step",
+    "transformers.Trainer.prediction_step",
+)  # 6 of them in each of 3 epochs; 3 in each evaluation
 HASH = "ftkit.checkpoints.sha256_file"
 
 NO_RUN_YET = {
@@ -59,7 +88,11 @@ MOMENTS = {
     "the Trainer writes a checkpoint": [("ftkit.callbacks.Checkpoints.on_evaluate", 2, NOTHING), ("torch.save", 1)],
     "the files of a checkpoint are hashed": [("ftkit.callbacks.commit", 2, NOTHING), (HASH, 3)],
     "the files of a checkpoint are flushed": [("ftkit.callbacks.commit", 2, NOTHING), ("ftkit.checkpoints.flush", 3)],
-    "a checkpoint gets its name": [("ftkit.callbacks.commit", 2, NOTHING), ("ftkit.checkpoints.write_json", 1, NOTHING), ("os.replace", 2)],
+    "a checkpoint gets its name": [
+        ("ftkit.callbacks.commit", 2, NOTHING),
+        ("ftkit.checkpoints.write_json", 1, NOTHING),
+        ("os.replace", 2),
+    ],
     "old checkpoints are deleted": [("ftkit.callbacks.prune", 3)],
     "the best weights are verified": [("ftkit.callbacks.problem", 1)],
     "the best weights are loaded": [("transformers.Trainer._load_best_model", 1)],
@@ -79,15 +112,31 @@ TWICE = {
     "in a step, in its backward pass": [(STEP, 8), ("accelerate.Accelerator.backward", 1)],
     "in a step, while its checkpoint is written": [(STEP, 8), ("torch.save", 1)],
     "in a step, while its checkpoint is hashed": [(STEP, 8), (HASH, 2)],
-    "in a step, while its checkpoint gets its name": [(STEP, 8), ("ftkit.checkpoints.write_json", 1, NOTHING), ("os.replace", 2)],
+    "in a step, while its checkpoint gets its name": [
+        (STEP, 8),
+        ("ftkit.checkpoints.write_json", 1, NOTHING),
+        ("os.replace", 2),
+    ],
     "while the model loads, while the run ends": [("ftkit.trainer.load_model", 1), ("shutil.rmtree", 1)],
-    "while the model loads, before the record is written": [("ftkit.trainer.load_model", 1), ("ftkit.run.unsignalled", 1)],
-    "while the model loads, while the record is written": [("ftkit.trainer.load_model", 1), ("ftkit.run.write_json", 1)],
+    "while the model loads, before the record is written": [
+        ("ftkit.trainer.load_model", 1),
+        ("ftkit.run.unsignalled", 1),
+    ],
+    "while the model loads, while the record is written": [
+        ("ftkit.trainer.load_model", 1),
+        ("ftkit.run.write_json", 1),
+    ],
     "while the model loads, before the last words": [("ftkit.trainer.load_model", 1), ("ftkit.run.newest", 1)],
     "five": [(STEP, 8), (HASH, 2), ("shutil.rmtree", 1), ("ftkit.run.write_json", 1), ("ftkit.run.newest", 1)],
 }
 FAST = {"an epoch's end", "a checkpoint gets its name", "the model is saved"}
-TERMINATED = ["the model is built", "a step within an epoch", "a later evaluation", "the files of a checkpoint are hashed", "the judging"]
+TERMINATED = [
+    "the model is built",
+    "a step within an epoch",
+    "a later evaluation",
+    "the files of a checkpoint are hashed",
+    "the judging",
+]
 
 
 def act(deed) -> None:
@@ -183,9 +232,24 @@ def unfinished(folder: Path) -> list[Path]:
 def fingerprint(folder: Path) -> dict:
     "Weights, optimizer, random numbers, every loss and score, and every prediction"
     record, last = record_of(folder), newest(folder / "runs/x/checkpoints")[0]
-    files = {name: entry["sha256"] for name, entry in json.loads((last / "manifest.json").read_text())["files"].items() if name != "trainer_state.json"}
-    rows = [(row["step"], key, row[key]) for row in Run(folder / "runs/x").history for key in ("loss", "eval_loss", "eval_accuracy") if key in row]
-    return {**{key: record[key] for key in ("status", "reason", "weights", "best", "metrics")}, "last": last.name, **files, "rows": rows, "predictions": (folder / "runs/x/predictions.parquet").read_bytes()}
+    files = {
+        name: entry["sha256"]
+        for name, entry in json.loads((last / "manifest.json").read_text())["files"].items()
+        if name != "trainer_state.json"
+    }
+    rows = [
+        (row["step"], key, row[key])
+        for row in Run(folder / "runs/x").history
+        for key in ("loss", "eval_loss", "eval_accuracy")
+        if key in row
+    ]
+    return {
+        **{key: record[key] for key in ("status", "reason", "weights", "best", "metrics")},
+        "last": last.name,
+        **files,
+        "rows": rows,
+        "predictions": (folder / "runs/x/predictions.parquet").read_bytes(),
+    }
 
 
 @pytest.fixture
@@ -201,7 +265,17 @@ def start(folder, tiny):
     "Training as a process of its own, where things happen: `start(chain, '--some_key', value)`"
 
     def run(chain, *more, **kwargs):
-        return Command("train", *KEYS, "--model_name_or_path", tiny, "--run", "x", *more, cwd=folder, before=partial(arrange, chain, **kwargs))
+        return Command(
+            "train",
+            *KEYS,
+            "--model_name_or_path",
+            tiny,
+            "--run",
+            "x",
+            *more,
+            cwd=folder,
+            before=partial(arrange, chain, **kwargs),
+        )
 
     return run
 
@@ -228,12 +302,21 @@ def check_stopped(process, folder, reason="interrupted"):
     "All that holds after a stop that came when there was a run"
     code = ended(process, folder)
     assert code == {"interrupted": 130, "terminated": 143}[reason], process.stderr
-    assert json.loads((folder / "found").read_text()) == {"signalled": True, "models that train": 0, "signals given back": True, "status": ["stopped"]}
+    assert json.loads((folder / "found").read_text()) == {
+        "signalled": True,
+        "models that train": 0,
+        "signals given back": True,
+        "status": ["stopped"],
+    }
     record = record_of(folder)
     assert (record["status"], record["reason"]) == ("stopped", reason)
     assert newest(folder / "runs/x/checkpoints")[1] == [] and unfinished(folder) == []
     lines = process.stderr.splitlines()
-    assert any("Go on: ftkit train --resume runs/x" in line for line in lines) and lines[-1] == f"ftkit: {reason}" and "Traceback" not in process.stderr
+    assert (
+        any("Go on: ftkit train --resume runs/x" in line for line in lines)
+        and lines[-1] == f"ftkit: {reason}"
+        and "Traceback" not in process.stderr
+    )
 
 
 def check_goes_on(ftkit, folder, wanted):
@@ -245,7 +328,9 @@ def check_goes_on(ftkit, folder, wanted):
 
 @pytest.mark.figure(7)
 @pytest.mark.parametrize("moment", [m if m in FAST else pytest.param(m, marks=pytest.mark.slow) for m in MOMENTS])
-def test_a_run_that_is_stopped_leaves_a_usable_process_and_goes_on_to_the_same_bits(folder, start, ftkit, whole, moment):
+def test_a_run_that_is_stopped_leaves_a_usable_process_and_goes_on_to_the_same_bits(
+    folder, start, ftkit, whole, moment
+):
     check_stopped(start(MOMENTS[moment]), folder)
     check_goes_on(ftkit, folder, whole())
 
@@ -303,7 +388,12 @@ def test_a_run_that_has_ended_within_an_epoch_is_not_trained_further_after_a_sto
 @pytest.mark.figure(7)
 def test_a_training_that_has_failed_gives_the_signals_back(folder, start):
     assert start([(STEP, 8, RuntimeError("boom"))]).wait() == 1
-    assert json.loads((folder / "found").read_text()) == {"signalled": False, "models that train": 0, "signals given back": True, "status": ["failed"]}
+    assert json.loads((folder / "found").read_text()) == {
+        "signalled": False,
+        "models that train": 0,
+        "signals given back": True,
+        "status": ["failed"],
+    }
 
 
 IMPORTING = """
@@ -335,9 +425,16 @@ sys.exit(code)
 @pytest.mark.slow
 @pytest.mark.figure(7)
 def test_a_stop_while_the_libraries_load_ends_with_130(folder):
-    done = subprocess.run([sys.executable, "-c", IMPORTING, "train", "--train_file", "missing.csv"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING, "train", "--train_file", "missing.csv"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     codes = done.stdout.split()
-    assert done.returncode == 2 and len(codes) >= 5 and set(codes) == {"130"} and list((folder / "runs").rglob("*")) == []
+    assert (
+        done.returncode == 2 and len(codes) >= 5 and set(codes) == {"130"} and list((folder / "runs").rglob("*")) == []
+    )
     assert set(done.stderr.splitlines()[:-1]) == {"ftkit: interrupted"}
 
 
@@ -352,7 +449,9 @@ def test_the_stop_button_of_a_notebook(folder, tiny, monkeypatch):
     def cell(code):
         "Run a cell: (its text output, the name of its error)"
         shown = []
-        reply = client.execute_interactive(code, timeout=120, output_hook=lambda message: shown.append(message["content"].get("text", "")))
+        reply = client.execute_interactive(
+            code, timeout=120, output_hook=lambda message: shown.append(message["content"].get("text", ""))
+        )
         return "".join(shown), reply["content"].get("ename")
 
     def press(pressed):
@@ -362,7 +461,14 @@ def test_the_stop_button_of_a_notebook(folder, tiny, monkeypatch):
         manager.interrupt_kernel()
 
     try:
-        values = {"model_name_or_path": tiny, "train_file": "mine.csv", "text_column_name": "review", "label_column_name": "stars", "baselines": ["majority"], "dropout": 0.1}
+        values = {
+            "model_name_or_path": tiny,
+            "train_file": "mine.csv",
+            "text_column_name": "review",
+            "label_column_name": "stars",
+            "baselines": ["majority"],
+            "dropout": 0.1,
+        }
         values |= {"num_train_epochs": 20, "per_device_train_batch_size": 8, "logging_steps": 1, "learning_rate": 1e-3}
         setup = f"from ftkit.run import Run\nfrom ftkit.settings import Settings\nfrom ftkit.trainer import fine_tune\nsettings = Settings().replace(**{values!r})\n"
         assert cell(setup + "whole = fine_tune(settings, name='whole')")[1] is None
@@ -373,7 +479,9 @@ def test_the_stop_button_of_a_notebook(folder, tiny, monkeypatch):
         print(f"{seconds:.2f} s until the prompt was back")
         assert seconds < 10 and error == "Interrupted" and "checkpoint step-" in text and ".resume()" in text
         assert cell("print(Run.load('x').status, Run.load('x').record['reason'])") == ("stopped interrupted\n", None)
-        text, error = cell("print((Run.load('x').resume().record['weights'] == whole.record['weights'], Run.load('x').status))")
+        text, error = cell(
+            "print((Run.load('x').resume().record['weights'] == whole.record['weights'], Run.load('x').status))"
+        )
         assert error is None and text.endswith("(True, 'finished')\n") and "going on from step-" in text
     finally:
         client.stop_channels()
@@ -383,29 +491,87 @@ def test_the_stop_button_of_a_notebook(folder, tiny, monkeypatch):
 FAULT, FULL = RuntimeError("boom"), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 ENDS = {  # what happens -> exit code, status, reason, the last line on stderr
     "it is done": ([], 0, "finished", None, "ladder: tfidf"),
-    "a fault before the training": ([("ftkit.trainer.make_trainer", 1, FAULT)], 1, "failed", "RuntimeError: boom", "RuntimeError: boom"),
+    "a fault before the training": (
+        [("ftkit.trainer.make_trainer", 1, FAULT)],
+        1,
+        "failed",
+        "RuntimeError: boom",
+        "RuntimeError: boom",
+    ),
     "a fault in training": ([(STEP, 9, FAULT)], 1, "failed", "RuntimeError: boom", "RuntimeError: boom"),
     "a fault in an evaluation": ([(EVALUATION, 5, FAULT)], 1, "failed", "RuntimeError: boom", "RuntimeError: boom"),
-    "a fault in judging": ([("ftkit.judge.compare", 1, FAULT)], 1, "failed", "RuntimeError: boom", "RuntimeError: boom"),
-    "a fault in the report": ([("ftkit.report.img_tag", 1, FAULT)], 1, "failed", "RuntimeError: boom", "RuntimeError: boom"),
-    "a disk that is full at a checkpoint": ([("ftkit.callbacks.commit", 2, FULL)], 1, "failed", "OSError: runs/x: no more can be written there", "ftkit: runs/x: no more can be written there"),
-    "a disk that is full at the predictions": ([("pandas.DataFrame.to_parquet", 1, FULL)], 1, "failed", "OSError: runs/x: no more can be written there", "ftkit: runs/x: no more can be written there"),
-    "a run that cannot go on": ([("ftkit.callbacks.problem", 1, RunFailed("the best weights are gone."))], 1, "failed", "RunFailed: the best weights are gone.", "ftkit: the best weights are gone."),
-    "the input is at fault, seen in judging": ([("ftkit.judge.compare", 1, UserError("no."))], 2, "failed", "UserError: no.", "ftkit: no."),
+    "a fault in judging": (
+        [("ftkit.judge.compare", 1, FAULT)],
+        1,
+        "failed",
+        "RuntimeError: boom",
+        "RuntimeError: boom",
+    ),
+    "a fault in the report": (
+        [("ftkit.report.img_tag", 1, FAULT)],
+        1,
+        "failed",
+        "RuntimeError: boom",
+        "RuntimeError: boom",
+    ),
+    "a disk that is full at a checkpoint": (
+        [("ftkit.callbacks.commit", 2, FULL)],
+        1,
+        "failed",
+        "OSError: runs/x: no more can be written there",
+        "ftkit: runs/x: no more can be written there",
+    ),
+    "a disk that is full at the predictions": (
+        [("pandas.DataFrame.to_parquet", 1, FULL)],
+        1,
+        "failed",
+        "OSError: runs/x: no more can be written there",
+        "ftkit: runs/x: no more can be written there",
+    ),
+    "a run that cannot go on": (
+        [("ftkit.callbacks.problem", 1, RunFailed("the best weights are gone."))],
+        1,
+        "failed",
+        "RunFailed: the best weights are gone.",
+        "ftkit: the best weights are gone.",
+    ),
+    "the input is at fault, seen in judging": (
+        [("ftkit.judge.compare", 1, UserError("no."))],
+        2,
+        "failed",
+        "UserError: no.",
+        "ftkit: no.",
+    ),
 }
-KILLED = ["the model is built", "a step within an epoch", "the first evaluation", "the files of a checkpoint are hashed", "the model is saved", "the judging", "the report is drawn"]
+KILLED = [
+    "the model is built",
+    "a step within an epoch",
+    "the first evaluation",
+    "the files of a checkpoint are hashed",
+    "the model is saved",
+    "the judging",
+    "the report is drawn",
+]
 
 
 @pytest.mark.figure(14)
-@pytest.mark.parametrize("end", [e if e == "a fault in judging" else pytest.param(e, marks=pytest.mark.slow) for e in ENDS])
+@pytest.mark.parametrize(
+    "end", [e if e == "a fault in judging" else pytest.param(e, marks=pytest.mark.slow) for e in ENDS]
+)
 def test_every_end_has_its_exit_code_and_its_status(folder, start, ftkit, whole, end):
     chain, code, status, reason, last = ENDS[end]
     process = start(chain)
     assert process.wait(60) == code, process.stderr
     record = record_of(folder)
-    assert record["status"] == Run(folder / "runs/x").status == status and (record["reason"] or "").startswith(reason or "") and unfinished(folder) == []
+    assert (
+        record["status"] == Run(folder / "runs/x").status == status
+        and (record["reason"] or "").startswith(reason or "")
+        and unfinished(folder) == []
+    )
     lines = process.stderr.strip().splitlines()
-    assert lines[-1].startswith(last) and ("Traceback (most recent call last):" in lines) == (reason == "RuntimeError: boom")
+    assert lines[-1].startswith(last) and ("Traceback (most recent call last):" in lines) == (
+        reason == "RuntimeError: boom"
+    )
     assert any("Go on: ftkit train --resume runs/x" in line for line in lines) == (code == 1)
     if status == "failed":
         check_goes_on(ftkit, folder, whole())
@@ -414,17 +580,27 @@ def test_every_end_has_its_exit_code_and_its_status(folder, start, ftkit, whole,
 @pytest.mark.figure(14)
 def test_input_that_is_at_fault_leaves_no_run_also_where_that_is_seen_late(folder, start):
     process = start([], "--method", "top_k", "--top_k_layers", 99)
-    assert process.wait(60) == 2 and process.stderr.splitlines() == ["ftkit: top_k_layers = 99: the model has 2 layers. Write at most 2."]
+    assert process.wait(60) == 2 and process.stderr.splitlines() == [
+        "ftkit: top_k_layers = 99: the model has 2 layers. Write at most 2."
+    ]
     assert list((folder / "runs").iterdir()) == []
 
 
 @pytest.mark.figure(14)
-@pytest.mark.parametrize("moment", [m if m == "the judging" else pytest.param(m, marks=pytest.mark.slow) for m in KILLED])
+@pytest.mark.parametrize(
+    "moment", [m if m == "the judging" else pytest.param(m, marks=pytest.mark.slow) for m in KILLED]
+)
 def test_a_killed_run_is_failed_at_once_and_goes_on_to_the_same_bits(folder, start, ftkit, whole, capsys, moment):
     assert start([(*link, KILL)[:3] for link in MOMENTS[moment]]).wait(60) == -KILL
     assert record_of(folder)["status"] == "running"
-    assert Run(folder / "runs/x").record["reason"] == "the process that trained it has died" and Run(folder / "runs/x").status == "failed"
-    assert main(["runs", "--runs_dir", str(folder / "runs"), "--json"]) == 0 and json.loads(capsys.readouterr().out)["runs"][0]["status"] == "failed"
+    assert (
+        Run(folder / "runs/x").record["reason"] == "the process that trained it has died"
+        and Run(folder / "runs/x").status == "failed"
+    )
+    assert (
+        main(["runs", "--runs_dir", str(folder / "runs"), "--json"]) == 0
+        and json.loads(capsys.readouterr().out)["runs"][0]["status"] == "failed"
+    )
     check_goes_on(ftkit, folder, whole())
 
 
@@ -442,7 +618,9 @@ def test_a_run_is_running_while_its_process_lives_and_not_a_moment_longer(folder
     waiting(process, folder)
     assert Run(folder / "runs/x").status == "running" and " running " in ftkit("runs", cwd=folder).stdout
     refused = ftkit("train", "--resume", "x", cwd=folder)
-    assert refused.returncode == 2 and refused.stderr.splitlines() == ["ftkit: runs/x: another process is working on this run. Wait for it, or stop it first."]
+    assert refused.returncode == 2 and refused.stderr.splitlines() == [
+        "ftkit: runs/x: another process is working on this run. Wait for it, or stop it first."
+    ]
     assert Run(folder / "runs/x").status == "running"
     process.send_signal(KILL)
     assert process.wait(60) == -KILL
@@ -497,5 +675,9 @@ def test_the_real_command_ends_so_too(folder, tiny, ftkit, whole, number, times,
         process.send_signal(number)
         time.sleep(0.02)
     assert process.wait(30) in codes and "Go on: ftkit train --resume" in process.stderr.read()
-    assert Run(folder / "runs/x").status == "stopped" and newest(folder / "runs/x/checkpoints")[1] == [] and unfinished(folder) == []
+    assert (
+        Run(folder / "runs/x").status == "stopped"
+        and newest(folder / "runs/x/checkpoints")[1] == []
+        and unfinished(folder) == []
+    )
     check_goes_on(ftkit, folder, whole())

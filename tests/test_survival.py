@@ -8,8 +8,30 @@ import pytest
 from conftest import small_rows, write_csv
 from processes import Command
 
-KEYS = ["--train_file", "mine.csv", "--text_column_name", "review", "--label_column_name", "stars", "--baselines", "majority"]
-KEYS += ["--dropout", 0.1, "--save_total_limit", 2, "--num_train_epochs", 5, "--per_device_train_batch_size", 4, "--logging_steps", 1, "--learning_rate", 1e-3]
+KEYS = [
+    "--train_file",
+    "mine.csv",
+    "--text_column_name",
+    "review",
+    "--label_column_name",
+    "stars",
+    "--baselines",
+    "majority",
+]
+KEYS += [
+    "--dropout",
+    0.1,
+    "--save_total_limit",
+    2,
+    "--num_train_epochs",
+    5,
+    "--per_device_train_batch_size",
+    4,
+    "--logging_steps",
+    1,
+    "--learning_rate",
+    1e-3,
+]
 VARIANTS = {
     "grouped": [],
     "random": ["--train_sampling_strategy", "random"],
@@ -38,7 +60,11 @@ def history(folder, name):
 
 def hit_at(process, folder, name, step, number):
     "Send a signal when a step has been logged (0: when the second checkpoint is there); False where the process was faster"
-    reached = (lambda: any(s >= step for s, _ in history(folder, name))) if step else (lambda: len(list((folder / "runs" / name / "checkpoints").glob("step-*"))) > 1)
+    reached = (
+        (lambda: any(s >= step for s, _ in history(folder, name)))
+        if step
+        else (lambda: len(list((folder / "runs" / name / "checkpoints").glob("step-*"))) > 1)
+    )
     for _ in range(60_000):
         if reached():
             process.send_signal(number)
@@ -54,7 +80,13 @@ def fingerprint(folder, name):
     record = json.loads((folder / "runs" / name / "run.json").read_text())
     last = max((folder / "runs" / name / "checkpoints").glob("step-*"), key=lambda p: int(p.name[5:]))
     files = json.loads((last / "manifest.json").read_text())["files"]
-    return record["status"], record["weights"], files["optimizer.pt"]["sha256"], files["rng_state.pth"]["sha256"], history(folder, name)
+    return (
+        record["status"],
+        record["weights"],
+        files["optimizer.pt"]["sha256"],
+        files["rng_state.pth"]["sha256"],
+        history(folder, name),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +113,10 @@ def whole(folder, tiny):
 
 
 @pytest.mark.figure(1)
-@pytest.mark.parametrize("variant, moment", [pytest.param(v, m, marks=[] if (v, m) in FAST else pytest.mark.slow) for v in VARIANTS for m in KILLED_AT])
+@pytest.mark.parametrize(
+    "variant, moment",
+    [pytest.param(v, m, marks=[] if (v, m) in FAST else pytest.mark.slow) for v in VARIANTS for m in KILLED_AT],
+)
 def test_a_killed_run_goes_on_to_the_same_bits(folder, tiny, ftkit, whole, variant, moment):
     from ftkit.run import Run
 
@@ -123,15 +158,34 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(folder, tiny, ftkit, whole
     optimizer = checkpoints[-1] / "optimizer.pt"
     optimizer.write_bytes(optimizer.read_bytes()[:-100])
     resumed = ftkit("train", "--resume", "damaged", cwd=folder)
-    assert resumed.returncode == 0 and f"{checkpoints[-1].name} was passed over: optimizer.pt is not as it was written" in resumed.stderr
+    assert (
+        resumed.returncode == 0
+        and f"{checkpoints[-1].name} was passed over: optimizer.pt is not as it was written" in resumed.stderr
+    )
     assert fingerprint(folder, "damaged") == whole()
 
 
 @pytest.mark.figure(6)
 def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update(folder, tiny, ftkit):
-    done = ftkit("train", *KEYS, "--model_name_or_path", tiny, "--learning_rate", 1e30, "--max_grad_norm", 0, "--run", "nan", cwd=folder)
+    done = ftkit(
+        "train",
+        *KEYS,
+        "--model_name_or_path",
+        tiny,
+        "--learning_rate",
+        1e30,
+        "--max_grad_norm",
+        0,
+        "--run",
+        "nan",
+        cwd=folder,
+    )
     record = json.loads((folder / "runs/nan/run.json").read_text())
-    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith("ftkit: step ") and "learning rate" in done.stderr
+    assert (
+        done.returncode == 1
+        and done.stderr.strip().splitlines()[-1].startswith("ftkit: step ")
+        and "learning rate" in done.stderr
+    )
     assert "Traceback" not in done.stderr
     assert record["status"] == "failed" and "not finite" in record["reason"]
     assert all(loss not in (0.0, "nan", "NaN") for _, loss in history(folder, "nan"))

