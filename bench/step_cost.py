@@ -18,11 +18,11 @@ import transformers
 from transformers import DataCollatorWithPadding
 
 from ftkit.data import load_data
-from ftkit.device import describe
 from ftkit.model_init import load_model
-from ftkit.samplers import EpochSampler
 from ftkit.settings import Settings
 from ftkit.tokenizer import load_tokenizer, tokenize
+from ftkit.training.hardware import describe_machine
+from ftkit.training.sampler import EpochSampler
 
 STEPS, WARM_UP = 30, 3
 VARIANTS = {  # dropout, attention, bf16
@@ -81,7 +81,7 @@ def main() -> None:
     }
     record = {
         "date": date.today().isoformat(),
-        "machine": describe(),
+        "machine": describe_machine(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "python": platform.python_version(),

@@ -10,6 +10,10 @@ Writes survival_cost.json beside this file.
 
 import os
 
+from conftest import assemble
+
+from ftkit.runs.session import create_run
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait for their turn must not spin
 
 import json
@@ -26,20 +30,20 @@ import transformers
 from datasets import disable_progress_bars
 from transformers import DataCollatorWithPadding, PrinterCallback, Trainer, TrainerCallback
 
-import ftkit.callbacks
+import ftkit.training.callbacks
 from ftkit.data import load_data
-from ftkit.device import describe
 from ftkit.metrics import compute_metrics
 from ftkit.model_init import load_model
-from ftkit.run import Run, versions
-from ftkit.samplers import EpochSampler
+from ftkit.runs.folder import package_versions
 from ftkit.settings import Settings
 from ftkit.tokenizer import load_tokenizer, tokenize
-from ftkit.trainer import OrderedTrainer, classification_loss, make_trainer, training_arguments
+from ftkit.trainer import OrderedTrainer, classification_loss, training_arguments
+from ftkit.training.hardware import describe_machine
+from ftkit.training.sampler import EpochSampler
 
 SETTINGS = Settings()
 NAMES = ("plain", "ftkit")
-SHARE = ftkit.callbacks.SAVING_SHARE
+SHARE = ftkit.training.callbacks.SAVING_SHARE
 
 
 class SameOrder(Trainer):
@@ -117,15 +121,15 @@ def ours(tokens, tokenizer, labels, run):
         **SETTINGS.section("model"),
         **SETTINGS.section("model_init"),
     )
-    return make_trainer(model, tokens, tokenizer, SETTINGS, run)
+    return assemble(model, tokens, tokenizer, SETTINGS, run)
 
 
 def side_by_side(pieces, folder, names) -> dict:
     "Seconds of each turn and of all saves, of both, turn about; the first name makes its Trainer, starts and comes to each batch first"
-    ftkit.callbacks.SAVING_SHARE = 0.0  # the epochs' ends only, as the plain Trainer saves
+    ftkit.training.callbacks.SAVING_SHARE = 0.0  # the epochs' ends only, as the plain Trainer saves
     doors = {name: threading.Semaphore(int(name == names[0])) for name in names}
     turns = {name: Turns(doors[name], doors[other]) for name, other in zip(names, reversed(names))}
-    with Run.create(SETTINGS, folder, "run") as run:
+    with create_run(SETTINGS, folder, "run") as run:
         makers = {"plain": lambda: plain(*pieces, f"{folder}/plain"), "ftkit": lambda: ours(*pieces, run)}
         trainers = {name: makers[name]() for name in names}
 
@@ -149,9 +153,9 @@ def side_by_side(pieces, folder, names) -> dict:
 
 def alone(pieces, folder) -> dict:
     "ftkit by itself, as it saves by default: the share of the time that saving takes"
-    ftkit.callbacks.SAVING_SHARE = SHARE
+    ftkit.training.callbacks.SAVING_SHARE = SHARE
     saving = Turns(threading.Semaphore(10**9), threading.Semaphore(0))
-    with Run.create(SETTINGS, folder, "alone") as run:
+    with create_run(SETTINGS, folder, "alone") as run:
         trainer = ours(*pieces, run)
         trainer.add_callback(saving)
         start = time.perf_counter()
@@ -187,8 +191,8 @@ def main(passes: int) -> None:
     low, high = np.quantile(again[1] / again[0], (0.025, 0.975))
     result = {
         "date": date.today().isoformat(),
-        "machine": {**describe(), "platform": platform.platform()},
-        "versions": versions(),
+        "machine": {**describe_machine(), "platform": platform.platform()},
+        "versions": package_versions(),
         "passes": passes,
         "turns": turns.shape[1],
         "ratio": {

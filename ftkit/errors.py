@@ -1,4 +1,4 @@
-"The errors that a person using ftkit can cause. Each is one line: what came in, why not, what to write instead."
+"The errors that a person can cause. Each one is one line: what came in, why it is refused, what to write instead."
 
 import difflib
 import os
@@ -15,66 +15,77 @@ UNSEEN = (
     "Cs",
     "Zl",
     "Zp",
-)  # control, format (text direction among them), half characters, line and paragraph separators
+)  # control, format (text direction among them), lone surrogates, line and paragraph separators
+NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
+    "cudnn_status_not_supported",
+)
 
 
-class OneLine:
-    "An error whose message is all there is to say: on one line whatever names and files hold, without secrets, in a notebook without a traceback"
+class OneLineError:
+    "Mixin: the message stays on one line whatever names and files hold, without secrets, and without a traceback in a notebook"
 
     def __str__(self):
-        return scrubbed(visible(super().__str__()))
+        return redact(escape_controls(super().__str__()))
 
     def _render_traceback_(self):
-        "What IPython shows"
+        "Return what IPython shows"
         return [f"{type(self).__name__}: {self}"]
 
 
-class UserError(OneLine, ValueError):
+class UserError(OneLineError, ValueError):
     "The input is at fault, not the program. The command prints the message alone and exits with 2."
 
 
-class RunFailed(OneLine, RuntimeError):
-    "A run that cannot go on: no room on the disk, no memory, a best model that is gone. One line; the command exits with 1."
+class RunFailed(OneLineError, RuntimeError):
+    "The run cannot continue: a full disk, no memory, a missing best model. One line; the command exits with 1."
 
 
 class NotFinite(RunFailed):
-    "A run whose loss or gradient became NaN or infinite. It was stopped before the update."
+    "The loss or a gradient became NaN or infinite. The run stopped before the update."
 
 
-def nearest(
+def did_you_mean(
     name: str,  # what was written
-    known,  # the names that would have been right
+    known,  # the valid names
 ) -> str:
-    "` Did you mean 'x'?`, or nothing when no known name is close"
+    "Return ` Did you mean 'x'?`, or an empty text if no known name is close"
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
-def scrubbed(
+def redact(
     text: str,  # a message that is shown or kept
 ) -> str:
-    "The text without secrets: no user:password@ of a URL, no value of an environment variable that is named like a token, key or password"
+    "Remove secrets: the user:password@ of a URL, and values of environment variables named like a token, key or password"
     text = USER_PASSWORD.sub(r"\1***@", text)
-    values = {
-        line
-        for name, value in os.environ.items()
-        if SECRET.search(name)
-        for line in value.splitlines()
-        if len(line) >= 8
-    }
+    secrets = [value for name, value in os.environ.items() if SECRET.search(name)]
+    values = {line for value in secrets for line in value.splitlines() if len(line) >= 8}
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, "***")
     return text
 
 
-def visible(
-    text: str,  # from data, for a person's eyes
+def escape_controls(
+    text: str,  # from data, for a person to read
     keep: str = "",  # characters that may stay, such as the line break
 ) -> str:
-    "The text with control characters written out (`\\x1b`), so that no terminal or page obeys them. The joiners of emoji, Persian and Hindi stay"
+    "Write control characters out (`\\x1b`), so that no terminal or page obeys them. The joiners of emoji, Persian and Hindi stay"
+    kept = keep + "\u200c\u200d"
     return "".join(
-        c
-        if unicodedata.category(c) not in UNSEEN or c in keep + "\u200c\u200d"
-        else c.encode("unicode_escape").decode()
-        for c in text
+        c if unicodedata.category(c) not in UNSEEN or c in kept else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def is_out_of_memory(
+    error: BaseException,  # raised by a step of the model
+) -> bool:
+    "Return whether CUDA, MPS or the machine ran out of memory, so that a smaller batch may help"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without loading torch
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)

@@ -5,7 +5,6 @@ function: `load_data(**settings.section("data"))`. What is not a key here and is
 passed through in `training_arguments`.
 """
 
-import configparser
 import dataclasses
 import json
 import math
@@ -17,7 +16,8 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 
-from ftkit.errors import USER_PASSWORD, UserError, nearest
+from ftkit.errors import USER_PASSWORD, UserError, did_you_mean
+from ftkit.files.ini import read_entries
 
 SECTIONS = {
     "objective": "Step 1. What the model has to learn, and what it has to beat.",
@@ -28,8 +28,11 @@ SECTIONS = {
     "metrics": "Step 6. How the result is judged.",
     "trainer": "Step 7. Training. Any other field of transformers.TrainingArguments may be added here.",
 }
-BASELINES = ("majority", "tfidf", "zero_shot", "few_shot", "frozen")
-METHODS = ("full", "lora", "top_k", "head")
+TASKS = ["text-classification"]
+METRICS = ["accuracy", "f1_macro", "precision_macro", "recall_macro"]
+BEST_METRICS = [*METRICS, "loss"]  # what may choose the best epoch
+BASELINES = ["majority", "tfidf", "zero_shot", "few_shot", "frozen"]
+METHODS = ["full", "lora", "top_k", "head"]
 OWNED = {
     "output_dir": "a run folder is made for every run: give --runs_dir and --run",
     "overwrite_output_dir": "a run never overwrites another: give --run a new name",
@@ -38,11 +41,12 @@ OWNED = {
     "hub_token": "ftkit keeps no secrets: log in with `hf auth login`",
     "dataloader_persistent_workers": "persistent workers make a resumed run differ from an uninterrupted one",
     "logging_nan_inf_filter": "a loss that is not a number is never logged as 0.0",
-    "save_only_model": "a checkpoint without the optimizer cannot be gone on from to the same weights",
-    "ignore_data_skip": "a resumed run goes on with the next row",
-    "auto_find_batch_size": "where memory does not suffice ftkit itself starts again with smaller batches",
+    "save_only_model": "a checkpoint without the optimizer cannot be resumed from to the same weights",
+    "ignore_data_skip": "a resumed run continues with the next row",
+    "auto_find_batch_size": "if memory runs out ftkit itself starts again with smaller batches",
     "data_seed": "data_seed belongs to the section [data]",
 }
+MOVED = {("metrics", "metric_for_best_model"): "trainer"}  # where files of older runs have a key -> its section today
 RETIRED = {
     "evaluation_strategy": "eval_strategy",
     "warmup_ratio": "warmup_steps (a number below 1 is the share of all steps)",
@@ -83,6 +87,7 @@ def key(
 class Settings:
     "The settings of one experiment. They do not change: `replace` gives new ones."
 
+    task: str = key("objective", "text-classification", "what the model learns to do", choices=TASKS)
     baselines: list[str] = key(
         "objective", list(BASELINES), "the rungs of the ladder that the model has to beat", choices=BASELINES
     )
@@ -157,12 +162,6 @@ class Settings:
     lora_alpha: float = key("model_init", 16.0, "LoRA's update is scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = key("model_init", 0.05, "dropout before the LoRA matrices", low=0, high=0.999)
 
-    metric_for_best_model: str = key(
-        "metrics",
-        "accuracy",
-        "the validation metric that chooses the best epoch",
-        choices=("accuracy", "f1_macro", "precision_macro", "recall_macro", "loss"),
-    )
     confidence_level: float = key("metrics", 0.95, "of every interval", above=0.5, high=0.999)
     num_resamples: int = key(
         "metrics", 2000, "bootstrap resamples behind the intervals of F1 and of differences", low=100
@@ -187,6 +186,12 @@ class Settings:
         "order of the training rows: random, sequential, or group_by_length (texts of like length share a batch)",
         choices=("random", "sequential", "group_by_length"),
     )
+    metric_for_best_model: str = key(
+        "trainer",
+        "accuracy",
+        "the validation metric that chooses the best epoch",
+        choices=BEST_METRICS,
+    )
     early_stopping_patience: int | None = key(
         "trainer", None, "stop after this many evaluations without a better metric_for_best_model", low=1
     )
@@ -195,9 +200,9 @@ class Settings:
 
     def __post_init__(self):
         for f in KEYS.values():
-            object.__setattr__(self, f.name, typed(f, getattr(self, f.name)))
+            object.__setattr__(self, f.name, parse_value(f, getattr(self, f.name)))
         for name, value in self.training_arguments.items():
-            check_known(name, "trainer")
+            check_key(name, "trainer")
             if isinstance(value, str):
                 check_text(value, name)
 
@@ -214,8 +219,9 @@ class Settings:
         self,
         name: str,  # one of `SECTIONS`
     ) -> dict:
-        "The keys of one section with their values: the keyword arguments of that step's function"
-        return {f.name: getattr(self, f.name) for f in KEYS.values() if f.metadata["section"] == name}
+        "Return the keys of one section with their values: the keyword arguments of that step's function"
+        keys = {f.name: getattr(self, f.name) for f in KEYS.values() if f.metadata["section"] == name}
+        return keys | (self.training_arguments if name == "trainer" else {})
 
     @classmethod
     def preset(
@@ -225,7 +231,9 @@ class Settings:
     ) -> "Settings":
         "A ready experiment"
         if name not in PRESETS:
-            raise UserError(f"preset '{name}' is not known.{nearest(name, PRESETS)} Presets: {', '.join(PRESETS)}.")
+            raise UserError(
+                f"preset '{name}' is not known.{did_you_mean(name, PRESETS)} Presets: {', '.join(PRESETS)}."
+            )
         return cls().replace(**{**PRESETS[name], **keys})
 
     @classmethod
@@ -237,13 +245,14 @@ class Settings:
         "The settings in an .ini file; relative paths in it count from its folder. Raises `UserError` with section, key and line"
         path = Path(path)
         keys = {}
-        for section, name, value, line in entries(path):
+        for section, name, value, line in read_entries(path, SECTIONS):
             where = f"{path}, line {line}: [{section}] {name}"
-            check_known(name, section, where)
+            section = MOVED.get((section, name), section)
+            check_key(name, section, where)
             if name not in KEYS:
-                keys[name] = plain_value(value)
+                keys[name] = parse_plain(value)
                 continue
-            keys[name] = typed(KEYS[name], value, where)
+            keys[name] = parse_value(KEYS[name], value, where)
             if name.endswith("_file") and keys[name]:
                 keys[name] = str(path.parent / Path(keys[name]).expanduser())
         return (base or cls()).replace(**keys)
@@ -257,11 +266,11 @@ class Settings:
         for section, text in SECTIONS.items():
             lines += ["", f"[{section}]", f"# {text}"]
             for name, value in self.section(section).items():
-                lines += [f"# {KEYS[name].metadata['help']}", f"{name} = {written(value)}".rstrip()]
-        lines += [
-            f"{name} = {json.dumps(value) if isinstance(value, dict | list) else written(value)}"
-            for name, value in self.training_arguments.items()
-        ]
+                if name in KEYS:
+                    lines += [f"# {KEYS[name].metadata['help']}", f"{name} = {format_value(value)}".rstrip()]
+                else:
+                    written = json.dumps(value) if isinstance(value, dict | list) else format_value(value)
+                    lines += [f"{name} = {written}"]
         return "\n".join(lines) + "\n"
 
 
@@ -283,17 +292,13 @@ PRESETS = {
 }
 
 
-def check_known(
+def check_key(
     name: str,  # the key
     section: str,  # where it stands
     where: str | None = None,  # file, line, section and key, for the message
 ) -> None:
     "Refuse keys that are ftkit's own business, retired, unknown or in the wrong section. Fields of `TrainingArguments` pass: they are checked when the arguments are built"
     where = where or name
-    if section not in SECTIONS:
-        raise UserError(
-            f"{where}: there is no section [{section}].{nearest(section, SECTIONS)} Sections: {', '.join(SECTIONS)}."
-        )
     if name in KEYS:
         right = KEYS[name].metadata["section"]
         if right != section:
@@ -303,10 +308,12 @@ def check_known(
     elif name in RETIRED:
         raise UserError(f"{where}: this name is retired. Write {RETIRED[name]}.")
     elif section != "trainer":
-        raise UserError(f"{where}: this key is not known.{nearest(name, KEYS)} See `ftkit train --help` for all keys.")
+        raise UserError(
+            f"{where}: this key is not known.{did_you_mean(name, KEYS)} See `ftkit train --help` for all keys."
+        )
 
 
-def typed(
+def parse_value(
     f: dataclasses.Field,  # the key
     value: object,  # text from a file or flag, or a Python value
     where: str | None = None,  # for the message; default: the key's name
@@ -317,7 +324,7 @@ def typed(
         value = convert(TYPES[f.name], value)
     except (ValueError, TypeError, OverflowError):
         raise UserError(
-            f"{where} = {shown(value)}: expected {type_name(TYPES[f.name])}, as in {f.name} = {example(f)}."
+            f"{where} = {quote(value)}: expected {describe_type(TYPES[f.name])}, as in {f.name} = {example_value(f)}."
         ) from None
     rules = f.metadata
     if value is None:
@@ -327,12 +334,12 @@ def typed(
         for item in value if isinstance(value, list) else [value]:
             if item not in rules["choices"]:
                 raise UserError(
-                    f"{where} = {shown(item)}: not a choice.{nearest(str(item), rules['choices'])} Choices: {', '.join(rules['choices'])}."
+                    f"{where} = {quote(item)}: not a choice.{did_you_mean(str(item), rules['choices'])} Choices: {', '.join(rules['choices'])}."
                 )
     if isinstance(value, int | float) and not isinstance(value, bool):
-        problem = out_of_range(value, rules)
+        problem = find_range_problem(value, rules)
         if problem:
-            raise UserError(f"{where} = {shown(value)}: {problem}.")
+            raise UserError(f"{where} = {quote(value)}: {problem}.")
     return value
 
 
@@ -344,18 +351,18 @@ def check_text(
     texts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
     for text in texts:
         if isinstance(text, str) and any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
-            raise UserError(f"{where} = {shown(text)}: holds a line break or a control character. Write it without.")
+            raise UserError(f"{where} = {quote(text)}: holds a line break or a control character. Write it without.")
         if isinstance(text, str) and USER_PASSWORD.search(text):
             raise UserError(
                 f"{where}: holds a user or password in a URL, which would be kept with the run. Download the file, and name that."
             )
     if isinstance(value, dict) and any(sign in text for text in texts for sign in ":;"):
         raise UserError(
-            f"{where} = {shown(value)}: a ':' or ';' in it would be read as the next entry. Write it without."
+            f"{where} = {quote(value)}: a ':' or ';' in it would be read as the next entry. Write it without."
         )
 
 
-def out_of_range(value: float, rules) -> str | None:
+def find_range_problem(value: float, rules) -> str | None:
     "What is wrong with a number, or None"
     if not math.isfinite(value):
         return "must be a finite number"
@@ -376,7 +383,7 @@ def convert(kind, value):
         return convert(next(k for k in typing.get_args(kind) if k is not type(None)), value)
     origin = typing.get_origin(kind) or kind
     if origin is bool:
-        return truth(value)
+        return parse_bool(value)
     if origin is int:
         if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
             raise ValueError
@@ -389,7 +396,7 @@ def convert(kind, value):
         items = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else list(value)
         return [str(i) for i in items if i and str(i).lower() != "none"]
     if origin is dict:
-        return pairs(value) if isinstance(value, str) else {str(k): str(v) for k, v in dict(value).items()}
+        return parse_pairs(value) if isinstance(value, str) else {str(k): str(v) for k, v in dict(value).items()}
     if isinstance(value, Path):
         return str(value)
     if not isinstance(value, str) or not value.strip():
@@ -397,7 +404,7 @@ def convert(kind, value):
     return value.strip()
 
 
-def truth(value) -> bool:
+def parse_bool(value) -> bool:
     "true/false, yes/no, on/off, 1/0"
     if isinstance(value, bool):
         return value
@@ -407,7 +414,7 @@ def truth(value) -> bool:
     return words[str(value).strip().lower()]
 
 
-def pairs(text: str) -> dict[str, str]:
+def parse_pairs(text: str) -> dict[str, str]:
     "`a: x; b: y` as a dictionary"
     found = {}
     for part in filter(str.strip, text.split(";")):
@@ -418,7 +425,7 @@ def pairs(text: str) -> dict[str, str]:
     return found
 
 
-def plain_value(text: object) -> object:
+def parse_plain(text: object) -> object:
     "The value of a key that only `TrainingArguments` knows: bool, int, float, None or text"
     if not isinstance(text, str):
         return text
@@ -433,7 +440,7 @@ def plain_value(text: object) -> object:
     return text.strip()
 
 
-def suits(value: object, hint: object) -> bool:
+def matches_type(value: object, hint: object) -> bool:
     "Is it a number or a truth value where the type hint wants one? Other hints suit anything"
     kinds = typing.get_args(hint) or (hint,)
     return (
@@ -444,7 +451,7 @@ def suits(value: object, hint: object) -> bool:
     )
 
 
-def written(value: object) -> str:
+def format_value(value: object) -> str:
     "A value as it stands in settings.ini: what `convert` reads back as the same"
     if value is None:
         return "none"
@@ -459,13 +466,13 @@ def written(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     "A value in an error message: quoted, on one line, not endless"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def type_name(kind) -> str:
+def describe_type(kind) -> str:
     "A type in words"
     names = {
         int: "a whole number",
@@ -476,56 +483,15 @@ def type_name(kind) -> str:
         dict: "label: words; label: words",
     }
     if isinstance(kind, types.UnionType):
-        return f"{type_name(typing.get_args(kind)[0])} or none"
+        return f"{describe_type(typing.get_args(kind)[0])} or none"
     return names[typing.get_origin(kind) or kind]
 
 
-def example(f: dataclasses.Field) -> str:
+def example_value(f: dataclasses.Field) -> str:
     "A value that would do"
     default = f.default if f.default is not dataclasses.MISSING else f.default_factory()
     if default or default is False:
-        return written(default)
+        return format_value(default)
     return {"label_words": "negative: bad; positive: good"}.get(
         f.name, "1000" if f.name.startswith("max_") else "3" if "patience" in f.name else "data.csv"
     )
-
-
-def entries(
-    path: Path,  # an .ini file
-) -> list[tuple[str, str, str, int]]:
-    "Its (section, key, value, line number), or `UserError`"
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: there is no such settings file. `ftkit train` alone runs the starter experiment."
-        ) from None
-    except (OSError, ValueError) as e:
-        raise UserError(
-            f"{path}: cannot be read as a UTF-8 settings file ({e.strerror if isinstance(e, OSError) else 'not UTF-8'})."
-        ) from None
-    parser = configparser.ConfigParser(interpolation=None, comment_prefixes=("#", ";"), default_section="\0")
-    parser.optionxform = str
-    try:
-        parser.read_string(text)
-    except configparser.DuplicateOptionError as e:
-        raise UserError(f"{path}, line {e.lineno}: [{e.section}] {e.option} stands there twice. Keep one.") from None
-    except configparser.DuplicateSectionError as e:
-        raise UserError(
-            f"{path}, line {e.lineno}: the section [{e.section}] stands there twice. Join the two."
-        ) from None
-    except configparser.MissingSectionHeaderError as e:
-        raise UserError(f"{path}, line {e.lineno}: a key before any section. Start with [trainer], say.") from None
-    except configparser.ParsingError as e:
-        raise UserError(f"{path}, line {e.errors[0][0]}: not a line of the form key = value.") from None
-    lines, section = {}, None
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\[(.+)\]", line):
-            section = header[1]
-        elif option := re.match(r"([^#;=:\s][^=:]*?)\s*[=:]", line):
-            lines.setdefault((section, option[1]), number)
-        if header and section not in SECTIONS:
-            raise UserError(
-                f"{path}, line {number}: there is no section [{section}].{nearest(section, SECTIONS)} Sections: {', '.join(SECTIONS)}."
-            )
-    return [(s, k, v, lines.get((s, k), 0)) for s in parser.sections() for k, v in parser.items(s)]

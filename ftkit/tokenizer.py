@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .errors import UserError
 from .model import load_config, resolve_model
-from .trust import opening
+from .files.safety import loading
 
 # %% ../nbs/04_tokenizer.ipynb #c011
 def load_tokenizer(
@@ -25,7 +25,7 @@ def load_tokenizer(
     "The model's tokenizer with a pad token (the end-of-text token where it has none), padding and cutting on the right. A text cannot spell its special tokens"
     load_config(model_name_or_path, model_revision)  # says clearly when there is no such model
     name = resolve_model(model_name_or_path)
-    with opening(f"model_name_or_path = {model_name_or_path}"):
+    with loading(f"model_name_or_path = {model_name_or_path}"):
         sides = {"padding_side": "right", "truncation_side": "right"}
         tokenizer = AutoTokenizer.from_pretrained(
             name, revision=model_revision, trust_remote_code=False, split_special_tokens=True, **sides

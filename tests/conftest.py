@@ -38,7 +38,7 @@ def ftkit():
     def run(*args, cwd, env=None, timeout=280):
         if env is None:
             return Command(*args, cwd=cwd).result(timeout)
-        command = [sys.executable, "-m", "ftkit.cli", *map(str, args)]
+        command = [sys.executable, "-m", "ftkit", *map(str, args)]
         return subprocess.run(
             command,
             cwd=cwd,
@@ -115,3 +115,12 @@ def tweets() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real tweets are not in {folder} (set FTKIT_REAL_DATA)")
     return folder
+
+
+def assemble(model, tokens, tokenizer, settings, run):
+    "The Trainer of a text classifier"
+    from ftkit.tasks.classification import Classification
+    from ftkit.trainer import make_trainer
+
+    pieces = Classification().trainer_kwargs(tokens, tokenizer, settings)
+    return make_trainer(model, tokens, tokenizer, settings, run, **pieces)

@@ -60,13 +60,13 @@ class Figures:
                 f"{row['figure']:>3}  {row['passed']:>3} of {whole:<3}  {row['title']}{skipped}"
             )
         if os.environ.get("FTKIT_FIGURES"):
-            from ftkit.run import versions
+            from ftkit.runs.folder import package_versions
 
             table = {
                 "date": date.today().isoformat(),
                 "machine": platform.platform(),
                 "cores": os.cpu_count(),
-                "versions": versions(),
+                "versions": package_versions(),
                 "figures": self.rows(),
             }
             Path(os.environ["FTKIT_FIGURES"]).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["ftkit.trainer", "ftkit.cli", "ftkit.rerun", "ftkit.outputs", "ftkit.report"])
+context.set_forkserver_preload(["ftkit.fine_tuning", "ftkit.cli.main", "ftkit.runs.comparison", "ftkit.serving.batch"])
 
 
 def child(argv: list[str], cwd: str, env: dict[str, str], files: tuple[str, str], before) -> None:
     "In the forked process: the command, with its output in files"
-    from ftkit.cli import main
+    from ftkit.cli.main import main
 
     multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked from a server
     os.chdir(cwd)

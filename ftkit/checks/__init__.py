@@ -1,0 +1,1 @@
+"Checks on data that need neither torch nor transformers."

@@ -1,0 +1,1 @@
+"The command `ftkit`: its parsers and its commands."

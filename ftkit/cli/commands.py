@@ -1,0 +1,228 @@
+"The commands of `ftkit`, each with its arguments. To add one: two functions and a row in `COMMANDS`."
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+from ftkit.cli.parser import Command, add_run, add_settings, find_runs_dir, read_settings
+from ftkit.errors import UserError, escape_controls
+from ftkit.settings import KEYS
+
+logger = logging.getLogger(__name__)
+
+
+def print_json(
+    value: object,  # of a record
+) -> None:
+    "Print one JSON value on stdout"
+    from ftkit.runs.folder import to_json_value
+
+    print(json.dumps(to_json_value(value), ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def print_lines(
+    *lines: str,
+    keep: str = "",  # control characters that may stay
+) -> None:
+    "Print lines on stdout. Text from data or a stranger's run cannot forge another line or move the cursor"
+    print(*(escape_controls(line, keep) for line in lines), sep="\n", flush=True)
+
+
+def load_run(args):
+    "Return the run that was named"
+    from ftkit.fine_tuning import Run
+
+    return Run.load(args.run, find_runs_dir(args))
+
+
+def add_train(parser):
+    add_settings(parser)
+    parser.add_argument("--run", metavar="NAME", help="name of the new run (default: date and time)")
+    parser.add_argument("--resume", metavar="RUN", help="continue a run that was stopped, failed or killed")
+    parser.add_argument(
+        "--rerun",
+        metavar="RUN",
+        help="repeat a run from its record, as a new run next to it, and say whether the result is the same",
+    )
+
+
+def train(args, extra):
+    "Run an experiment, or continue or repeat one"
+    settings, runs_dir = read_settings(args, extra), find_runs_dir(args)
+    given = args.settings or args.preset or extra or any(hasattr(args, name) for name in KEYS)
+    if args.rerun is not None and (given or args.resume is not None):
+        raise UserError("--rerun repeats a run with its own settings. Give only --run with it, or start a new run.")
+    if args.resume is not None and (given or args.run is not None):
+        raise UserError(
+            "--resume continues a run with its own settings. Give nothing else with it, or start a new run."
+        )
+    from ftkit.fine_tuning import Run, fine_tune
+    from ftkit.views.console import quiet_libraries
+
+    quiet_libraries()
+    if args.rerun is not None:
+        tuned = Run.load(args.rerun, runs_dir).rerun(name=args.run, runs_dir=args.runs_dir)
+    elif args.resume is not None:
+        tuned = Run.load(args.resume, runs_dir).resume()
+    else:
+        tuned = fine_tune(settings, runs_dir=runs_dir, name=args.run)
+    if args.json:
+        return print_json(tuned.record)
+    print_result(tuned)
+
+
+def print_result(tuned) -> None:
+    "Print the ladder, the verdicts, and where the files are"
+    from ftkit.views.report import ladder_rows
+
+    record, headline = tuned.record, tuned.task.headline
+    print_lines(f"{'rung':<12} {headline:>8}   interval          seconds")
+    for row in ladder_rows(record, tuned.task):
+        interval = f"[{row['from']:.3f}, {row['to']:.3f}]"
+        print_lines(f"{row['rung']:<12} {row[headline]:>8.3f}   {interval} {row['seconds']:>10}")
+    print_lines("", *(v["text"] for v in record["verdicts"]))
+    if record["looks"]:
+        print_lines("", f"look {record['looks']} at these {record['data']['test']['rows']:,} test rows")
+    print_lines(f"run     {tuned.path}", f"model   {tuned.path / 'model'}", f"report  {tuned.path / 'report.html'}")
+    if record.get("rerun"):
+        print_lines("", *record["rerun"]["text"].splitlines())
+
+
+def add_evaluate(parser):
+    add_run(parser)
+    parser.add_argument("--file", metavar="F", help="labelled rows (default: the run's own test rows)")
+
+
+def evaluate(args):
+    "Score a run's model"
+    from ftkit.views.console import quiet_libraries
+
+    run = load_run(args)
+    quiet_libraries()
+    result = run.evaluate(args.file)
+    if args.json:
+        return print_json(result)
+    for name, score in result["metrics"].items():
+        if not isinstance(score, dict):
+            print_lines(f"{name:<16} {score}")
+    if result["looks"]:
+        print_lines("", f"look {result['looks']} at these {result['rows']:,} rows")
+
+
+def add_predict(parser):
+    add_run(parser)
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify")
+    parser.add_argument("--file", metavar="F", help="texts from a file's text column")
+    parser.add_argument(
+        "--text_column_name",
+        metavar="C",
+        help="the column with the text (default: the one that the run was trained on)",
+    )
+    parser.add_argument("--out", metavar="F", help="write a .csv or .jsonl file instead of stdout")
+
+
+def predict(args):
+    "Answer texts with a run's model"
+    from tqdm import tqdm
+
+    from ftkit.serving.batch import check_output, write_rows
+    from ftkit.views.console import quiet_libraries
+
+    run = load_run(args)
+    if args.out:
+        check_output(Path(args.out), args.file)
+    texts = read_texts(run, args)
+    quiet_libraries()
+    with tqdm(total=len(texts), desc="predict", unit="row", file=sys.stderr, disable=None, leave=False) as bar:
+        rows = run.predict(texts, bar.update)
+    if args.out:
+        write_rows(Path(args.out), texts, rows)
+        return logger.info(f"{len(rows):,} rows in {args.out}")
+    for text, row in zip(texts, rows):
+        if args.json:
+            print_json(row)
+        else:
+            answer = (row["label"], f"{row['score']:.3f}") if "label" in row else ("error", row["error"])
+            print_lines("\t".join([*map(escape_controls, answer), repr(text)]), keep="\t")
+
+
+def read_texts(run, args) -> list:
+    "Return the texts on the command line, or those of a file's text column"
+    from ftkit.data import find_column
+    from ftkit.files.tables import read_table
+
+    if bool(args.texts) == bool(args.file):
+        raise UserError(
+            "predict takes texts or --file, one of the two. "
+            "Write: ftkit predict RUN 'a text', or ftkit predict RUN --file rows.csv"
+        )
+    if not args.file:
+        return args.texts
+    table = read_table(args.file)
+    wanted = args.text_column_name or run.data["text_column"]
+    return table.columns[find_column(table, wanted, (), "text_column_name")]
+
+
+def add_runs(parser):
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="two runs to compare")
+
+
+def runs(args):
+    "List runs, or compare two"
+    from ftkit.fine_tuning import Run
+    from ftkit.runs.comparison import compare_runs, describe_comparison
+    from ftkit.runs.folder import list_runs
+
+    root = find_runs_dir(args)
+    if len(args.runs) == 2:
+        a, b = (Run.load(name, root) for name in args.runs)
+        result = compare_runs(a, b, a.task)
+        return print_json(result) if args.json else print_lines(*describe_comparison(result))
+    if args.runs:
+        raise UserError("name two runs to compare, or none to list them all.")
+    rows = summarise_runs(list_runs(root, Run))
+    if args.json:
+        return print_json({"runs": rows})
+    print_lines(f"{'run':<28} {'status':<9} {'test score':<34} {'seconds':>8}  model")
+    for row in rows:
+        score = row[row["headline"]]
+        score = f"{row['headline']} {score}" if score else "-"
+        print_lines(f"{row['run']:<28} {row['status']:<9} {score:<34} {row['seconds'] or '-':>8}  {row['model']}")
+
+
+def summarise_runs(
+    runs: list,  # of `Run`
+) -> list[dict]:
+    "Return name, status, headline test score, seconds of training and base model of each run"
+    rows = []
+    for run in runs:
+        try:
+            record, settings, headline = run.record, run.settings, run.task.headline
+            score = str(run.metrics["test"][headline]) if record["metrics"] else None
+        except UserError as e:  # one damaged run does not hide the others
+            logger.warning(str(e))
+            continue
+        seconds = record["timing"]["train_seconds"]
+        rows.append(
+            {
+                "run": run.path.name,
+                "status": record["status"],
+                "headline": headline,
+                headline: score,
+                "seconds": seconds and f"{seconds:.1f}",
+                "model": settings.model_name_or_path,
+            }
+        )
+    return rows
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("train", "run an experiment", add_train, train, takes_training_arguments=True),
+        Command("evaluate", "score a run's model on labelled rows", add_evaluate, evaluate),
+        Command("predict", "classify texts with a run's model", add_predict, predict),
+        Command("runs", "list the runs, or compare two of them", add_runs, runs),
+    )
+}

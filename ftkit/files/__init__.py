@@ -1,0 +1,1 @@
+"Files on disk: tables of rows, settings files, atomic writes, and checks on folders from strangers."

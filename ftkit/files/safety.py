@@ -1,0 +1,161 @@
+"""What is looked at before a folder from somebody else is opened: nothing in it may lead out of it, and nothing in it is run.
+
+Transformers opens whatever path `tokenizer_config.json` and the index of the weights name, follows links, and saves what it has read with the model.
+"""
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+from ftkit.errors import RunFailed, UserError, is_out_of_memory
+
+TEMPLATES = "additional_chat_templates"
+
+
+def check_links(
+    folder: Path,  # a model or run folder
+    paths,  # files and folders in it
+) -> None:
+    "`UserError` where a link leads out of the folder (in the Hub's cache: out of the model's part of it)"
+    root = Path(os.path.realpath(folder))
+    if root.parent.name == "snapshots" and root.parents[1].name.startswith("models--"):
+        root = root.parents[1]
+    for path in paths:
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
+            raise UserError(
+                f"{folder}: {path.relative_to(folder)} is a link to {os.readlink(path)}, outside of the folder. Put a copy of the file there."
+            )
+
+
+def check_run(
+    folder: Path,  # a run folder
+) -> None:
+    "`UserError` where something in a run folder would be read or written outside of it"
+    check_links(
+        folder, [*folder.iterdir(), *folder.glob("model/*"), folder / "checkpoints" / ".staging"]
+    )  # links in a checkpoint have it passed over
+
+
+def check_model(
+    name: str,  # a folder, or a name on the Hub
+    revision: str = "main",  # branch, tag or commit on the Hub
+) -> None:
+    "`UserError` where loading a model would read a file outside of its folder or open anything but safetensors"
+    folder = Path(name)
+    if os.path.isdir(folder):
+        check_links(folder, [*folder.iterdir(), *folder.glob(f"{TEMPLATES}/*")])
+        if (folder / "adapter_config.json").exists():
+            raise UserError(
+                f"{name}: holds an adapter. Merge it into its base model (peft: merge_and_unload), save that, and name its folder."
+            )
+        if str(read_json_object(folder / "config.json").get("transformers_weights", ".safetensors")).endswith(".bin"):
+            raise UserError(
+                f"{name}: its config.json names weights that are no safetensors. Only safetensors are read."
+            )
+        for index in folder.glob("*.index.json"):
+            if shard := find_foreign_shard(index):
+                raise UserError(f"{index}: names {shard!r}, which is no safetensors file beside it.")
+    check_tokenizer_config(name, revision)
+
+
+def find_foreign_shard(
+    index: Path,  # of weights in several files
+) -> str | None:
+    "The first name in an index that is no safetensors file beside it: it would be read from elsewhere, or as a pickle. None where all are"
+    shards = read_json_object(index).get("weight_map")
+    for shard in shards.values() if isinstance(shards, dict) else [shards]:
+        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
+            return str(shard)
+    return None
+
+
+def check_tokenizer_config(
+    name: str,  # a folder, or a name on the Hub
+    revision: str,  # branch, tag or commit on the Hub
+) -> None:
+    "`UserError` where tokenizer_config.json names a file of this machine that is not the model's own: it would become the vocabulary"
+    from huggingface_hub import hf_hub_download
+
+    try:
+        file = (
+            Path(name, "tokenizer_config.json")
+            if os.path.isdir(name)
+            else Path(hf_hub_download(name, "tokenizer_config.json", revision=revision))
+        )
+    except (OSError, ValueError):  # the model has none, or is not there: loading it says so
+        return
+    folder = Path(os.path.realpath(name))
+    for key, value in read_json_object(file).items():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, str) and key != "name_or_path":
+                for place in (Path(path), folder / path):
+                    if (
+                        os.path.exists(place)
+                        and not os.path.isdir(place)
+                        and not Path(os.path.realpath(place)).is_relative_to(folder)
+                    ):
+                        raise UserError(
+                            f"{name}: its tokenizer_config.json has {key} = {path!r}, a file outside of the model's folder. Take that line out."
+                        )
+
+
+def read_json_object(
+    file: Path,  # that may be missing
+) -> dict:
+    "A JSON object; empty where there is no such file; `UserError` where it is something else"
+    if not file.is_file():
+        return {}
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as e:
+        raise UserError(f"{file}: cannot be read as JSON ({str(e).splitlines()[0]}).") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{file}: expected a JSON object, found {type(value).__name__}.")
+    return value
+
+
+@contextmanager
+def loading(
+    what: str,  # the setting or folder, for the message
+):
+    "Whatever the libraries raise about a model's files becomes one line"
+    try:
+        yield
+    except UserError:
+        raise
+    except pickle.UnpicklingError as e:
+        raise UserError(
+            f"{what}: holds a pickle, which can run code, and is not opened. Save the weights as safetensors."
+        ) from e
+    except Exception as e:
+        if is_out_of_memory(e):
+            raise
+        raise UserError(
+            f"{what}: cannot be loaded ({type(e).__name__}: {(str(e).strip().splitlines() or [''])[0][:200]})."
+        ) from e
+
+
+@contextmanager
+def reading_checkpoint(
+    checkpoint: str | None,  # a folder; None for a training from the beginning
+    begun: Callable[[], bool],  # has a step been done, so that the checkpoint was read?
+):
+    "Whatever the libraries raise while they read a checkpoint becomes one line"
+    try:
+        yield
+    except pickle.UnpicklingError as e:
+        raise UserError(
+            f"{checkpoint}: holds more than numbers, and is not opened: it may run code. Start a new run."
+        ) from e
+    except Exception as e:
+        passing = (
+            isinstance(e, OSError) and not isinstance(e, FileNotFoundError) or "CUDA error" in str(e)
+        )  # too many open files, a device that is busy
+        if checkpoint is None or begun() or passing or isinstance(e, UserError | RunFailed) or is_out_of_memory(e):
+            raise
+        raise UserError(
+            f"{checkpoint}: cannot be resumed from ({type(e).__name__}: {(str(e).splitlines() or [''])[0]}). Delete it to resume from the previous checkpoint."
+        ) from e

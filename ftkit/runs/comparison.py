@@ -1,0 +1,319 @@
+"""The comparison of two runs: what differs in their records, where their losses part, a verdict on their predictions.
+
+`ftkit train --rerun` and `ftkit runs A B` both use it.
+"""
+
+import hashlib
+import re
+from itertools import zip_longest
+
+import pandas as pd
+
+from ftkit.data import SPLITS
+from ftkit.metrics import Verdict
+from ftkit.runs.folder import RunFolder
+from ftkit.settings import format_value
+from ftkit.tasks.base import Task
+from ftkit.views.html import shorten
+
+GROUPS = ("data", "tokens", "weights", "versions", "machine")
+MACHINE = ("device", "device_name", "precision", "threads", "platform")
+WORDS = {
+    **{split: f"{split} rows" for split in SPLITS},
+    "labels": "label names",
+    "tokens_sha256": "token ids of the training rows",
+    "first_sha256": "first weights",
+    "final_sha256": "final weights",
+    "settings_sha256": "settings.ini",
+    "device_name": "device name",
+}
+
+
+def judge_rerun(
+    run: RunFolder,  # what was repeated
+    again: RunFolder,  # the repetition
+    task: Task,  # of both
+) -> dict:
+    "Return the outcome of a repetition: `of`, `outcome`, `first_different_step`, `changed`, `text`"
+    changed, parted = diff_runs(run, again), compare_losses(run, again)
+    kind, text = conclude(run, again, task, parted)
+    changed["settings"] |= find_edited_settings(run)
+    changed["weights"].pop("final_sha256", None)  # that is the outcome, no cause
+    lines = [text, *([describe_loss_difference(parted, "{} then, {} now")] if parted["same"] is False else [])]
+    causes = describe_changes(changed, "{} then, {} now") + describe_resumes(run)
+    lines += [f"{'changed, to no effect' if kind == 'identical' else 'cause'}: {line}" for line in causes]
+    if kind != "identical" and not causes:
+        lines.append("nothing that the record holds has changed")
+    changed = {group: pairs for group, pairs in changed.items() if pairs}
+    return {
+        "of": run.path.name,
+        "outcome": kind,
+        "first_different_step": parted["first_different_step"],
+        "changed": changed,
+        "text": "\n".join(lines),
+    }
+
+
+def conclude(
+    run: RunFolder,  # what was repeated
+    again: RunFolder,  # the repetition
+    task: Task,  # of both
+    parted: dict,  # from `compare_losses`
+) -> tuple[str | None, str]:
+    "identical, within noise, different, or None where there is nothing to compare; and a sentence that says it"
+    name, old, new = run.path.name, run.record, again.record
+    rows = [split for split in SPLITS if split in diff_records(old, new)["data"]]
+    final, judged = get_nested(old, "weights", "final_sha256"), compare_predictions(again, run, task)
+    equal, logged = final == get_nested(new, "weights", "final_sha256"), f"{parted['compared']:,} losses"
+    if rows:
+        return "different", f"different from {name}: the {', '.join(rows)} rows changed" + (
+            f"; {describe_disagreement(again, run, judged)}" if judged else ""
+        )
+    if final is None and parted["same"] is None:
+        return None, f"there is nothing to compare: {name} has neither final weights nor a logged loss"
+    if final is None and parted["same"]:
+        return (
+            "identical",
+            f"identical to {name} as far as that came: all {logged} up to step {parted['last_step']} are the same",
+        )
+    if equal and parted["same"] is not False:
+        return "identical", f"identical to {name}: the final weights and all {logged} are the same"
+    what = f"the {'losses' if equal or final is None else 'final weights'} differ"
+    if not judged:
+        return "different", f"different from {name}: {what}; it has no test predictions to compare"
+    if judged.p > 1 - run.settings.confidence_level:
+        return "within noise", f"within noise of {name}: {what}; {describe_disagreement(again, run, judged)}"
+    return "different", f"different from {name}: {what}; {describe_disagreement(again, run, judged)}"
+
+
+def find_edited_settings(
+    run: RunFolder,  # whose settings.ini may be another than the one that it was made with
+) -> dict[str, tuple]:
+    "The fingerprints of settings.ini then and now, where they differ and the record has the first"
+    then, now = (
+        get_nested(run.record, "settings_sha256"),
+        hashlib.sha256((run.path / "settings.ini").read_bytes()).hexdigest(),
+    )
+    return {} if then in (None, now) else {"settings_sha256": (then, now)}
+
+
+def describe_resumes(
+    run: RunFolder,  # that may have been resumed
+) -> list[str]:
+    "What was not as at its start when a run was resumed: one line each"
+    found = [get_nested(entry, "changed") or {} for entry in get_nested(run.record, "resumed") or []]
+    return [
+        f"{run.path.name} was resumed with {WORDS.get(name, name)} {format_short(now)}, not {format_short(then)}"
+        for pairs in found
+        for name, (then, now) in pairs.items()
+    ]
+
+
+def get_nested(
+    record: object,  # run.json, or a part of it
+    *keys: str,  # the way down
+) -> object:
+    "A value deep in a record; None where the record has no such key"
+    for key in keys:
+        record = record.get(key) if isinstance(record, dict) else None
+    return record
+
+
+def collect_facts(
+    record: dict,  # run.json
+) -> dict[str, dict]:
+    "What a record says about where its result comes from, by group; what it does not say is left out"
+    data = {
+        split: {key: get_nested(record, "data", split, key) for key in ("rows", "sha256")}
+        for split in SPLITS
+        if get_nested(record, "data", split, "sha256")
+    }
+    groups = {
+        "data": {**data, "labels": get_nested(record, "data", "labels")},
+        "tokens": {"tokens_sha256": get_nested(record, "tokens_sha256")},
+        "weights": {name: get_nested(record, "weights", name) for name in ("first_sha256", "final_sha256")},
+        "versions": {name: get_nested(record, "versions", name) for name in get_nested(record, "versions") or {}},
+        "machine": {name: get_nested(record, "machine", name) for name in MACHINE},
+    }
+    return {
+        group: {name: value for name, value in values.items() if value is not None} for group, values in groups.items()
+    }
+
+
+def diff_records(
+    a: dict,  # run.json of one run
+    b: dict,  # run.json of another
+) -> dict[str, dict[str, tuple]]:
+    "What differs between two records, by group, with both values. What one of them does not say is no difference; a package that it lacks is one"
+    ours, theirs, found = collect_facts(a), collect_facts(b), {}
+    for group, known in ours.items():
+        names = (
+            known | theirs[group]
+            if group == "versions" and known and theirs[group]
+            else [name for name in known if name in theirs[group]]
+        )
+        found[group] = {
+            name: (known.get(name), theirs[group].get(name))
+            for name in names
+            if known.get(name) != theirs[group].get(name)
+        }
+    return found
+
+
+def diff_runs(
+    a: RunFolder,  # one run
+    b: RunFolder,  # another
+) -> dict[str, dict[str, tuple]]:
+    "What differs between two runs, by group: settings, data, tokens, weights, versions, machine"
+    ours, theirs = (
+        {**{k: v for k, v in vars(s).items() if k != "training_arguments"}, **s.training_arguments}
+        for s in (a.settings, b.settings)
+    )
+    settings = {key: (ours.get(key), theirs.get(key)) for key in ours | theirs if ours.get(key) != theirs.get(key)}
+    return {"settings": settings, **diff_records(a.record, b.record)}
+
+
+def read_losses(
+    run: RunFolder,  # with a log
+) -> list[tuple]:
+    "(step, loss or eval_loss, value) of every loss in the log, in its order"
+    return [(row["step"], kind, row[kind]) for row in run.history for kind in ("loss", "eval_loss") if kind in row]
+
+
+def compare_losses(
+    a: RunFolder,  # one run
+    b: RunFolder,  # another
+) -> dict:
+    """Where the logged losses of two runs part: `same`, `first_different_step`, `metric`, and the values there as `a` and `b`.
+
+    A run that did not finish is compared as far as it came; `same` is None where there is no loss in both.
+    """
+    logged, compared, last = (read_losses(a), read_losses(b)), 0, None
+    whole = [run.record.get("status") == "finished" and bool(log) for run, log in zip((a, b), logged)]
+    for one, two in zip_longest(*logged):
+        if one != two and all(pair or end for pair, end in zip((one, two), whole)):
+            step, kind = min(pair[:2] for pair in (one, two) if pair)
+            values = [pair[2] if pair and pair[:2] == (step, kind) else None for pair in (one, two)]
+            return {
+                "same": False,
+                "compared": compared,
+                "last_step": last,
+                "first_different_step": step,
+                "metric": kind,
+                "a": values[0],
+                "b": values[1],
+            }
+        if one != two:
+            break
+        compared, last = compared + 1, one[0]
+    return {
+        "same": True if compared else None,
+        "compared": compared,
+        "last_step": last,
+        "first_different_step": None,
+        "metric": None,
+        "a": None,
+        "b": None,
+    }
+
+
+def read_test_predictions(
+    a: RunFolder,  # one run
+    b: RunFolder,  # another, scored on the same test rows
+) -> list[pd.DataFrame]:
+    "Return the test rows of two runs with what each predicted"
+    return [run.predictions.query("split == 'test'").reset_index(drop=True) for run in (a, b)]
+
+
+def compare_predictions(
+    a: RunFolder,  # one run
+    b: RunFolder,  # another
+    task: Task,  # of both
+) -> Verdict | None:
+    "Return the verdict on two models on the same test rows. None if the rows differ, or if one of the runs was not scored"
+    records = a.record, b.record
+    sha256 = [get_nested(record, "data", "test", "sha256") for record in records]
+    if not all(get_nested(record, "metrics", "test") for record in records) or sha256[0] != sha256[1]:
+        return None
+    names = (a.path.name, b.path.name)
+    return task.compare(*read_test_predictions(a, b), names, **a.settings.section("metrics"))
+
+
+def describe_disagreement(
+    a: RunFolder,  # one run
+    b: RunFolder,  # another
+    judged: Verdict,  # from `compare_predictions`
+) -> str:
+    "Return how many test predictions differ, and whether that makes one of the two better"
+    one, two = (rows.predicted.astype(str) for rows in read_test_predictions(a, b))
+    return f"{(one != two).sum():,} of {len(one):,} test predictions differ; {judged.text}"
+
+
+def compare_runs(
+    a: RunFolder,  # one run
+    b: RunFolder,  # another
+    task: Task,  # of both
+) -> dict:
+    "Return what differs, by group, where the losses part, and a verdict if both were scored on the same test rows"
+    found, judged = diff_runs(a, b), compare_predictions(a, b, task)
+    known = [collect_facts(run.record) for run in (a, b)]
+    same = [g for g, pairs in found.items() if not pairs and (g == "settings" or all(facts[g] for facts in known))]
+    return {
+        "a": a.path.name,
+        "b": b.path.name,
+        "changed": found.pop("settings"),
+        **found,
+        "losses": compare_losses(a, b),
+        "same": same,
+        "verdicts": [judged] if judged else [],
+    }
+
+
+def describe_comparison(
+    result: dict,  # from `compare_runs`
+) -> list[str]:
+    "Return a comparison as lines of text"
+    parted = result["losses"]
+    lines = describe_changes({"settings": result["changed"], **{group: result[group] for group in GROUPS}})
+    if parted["same"]:
+        lines.append(f"all {parted['compared']:,} losses up to step {parted['last_step']} are the same")
+    elif parted["same"] is not None:
+        lines.append(describe_loss_difference(parted))
+    if result["same"]:
+        lines.append(f"the same: {', '.join(result['same'])}")
+    why = "their test rows differ" if "test" in result["data"] else "not both of them were scored"
+    return lines + ([v.text for v in result["verdicts"]] or [f"{why}: there is no verdict"])
+
+
+def describe_changes(
+    changed: dict[str, dict[str, tuple]],  # from `diff_records` or `diff_runs`
+    pattern: str = "{} | {}",  # how two values are put
+) -> list[str]:
+    "One line for each thing that differs"
+    found = []
+    for group, pairs in changed.items():
+        for name, pair in pairs.items():
+            one, two = (
+                f"{v['rows']} (sha256 {format_short(v['sha256'])})"
+                if group == "data" and name in SPLITS
+                else format_short(v)
+                for v in pair
+            )
+            hint = f" (OMP_NUM_THREADS={one} repeats the first)" if name == "threads" else ""
+            found.append(f"{WORDS.get(name, name)}: {pattern.format(one, two)}{hint}")
+    return found
+
+
+def describe_loss_difference(
+    parted: dict,  # from `compare_losses`, where they part
+    pattern: str = "{} | {}",  # how two values are put
+) -> str:
+    "From which step on the losses differ"
+    values = ["not logged" if parted[run] is None else format_short(parted[run]) for run in ("a", "b")]
+    return f"the losses differ from step {parted['first_different_step']} on: {parted['metric']} {pattern.format(*values)}"
+
+
+def format_short(value: object) -> str:
+    "A value of a record on one line: fingerprints short, nothing that a terminal would obey"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else format_value(value)
+    return shorten(text[:12] if re.fullmatch("[0-9a-f]{64}", text) else text, limit=100)

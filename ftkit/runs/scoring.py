@@ -1,0 +1,60 @@
+"The end of a training: the model and every rung on the same test rows, in one evaluation that is counted."
+
+import errno
+import json
+import logging
+
+import pandas as pd
+from filelock import FileLock
+
+from ftkit.runs.folder import RunFolder
+from ftkit.runs.session import utc_now
+from ftkit.tasks.base import Task
+
+logger = logging.getLogger(__name__)
+
+
+def score_run(
+    run: RunFolder,  # where the result is written
+    task: Task,  # how it is scored
+    predictions: dict[str, pd.DataFrame],  # split -> predictions of the fine-tuned model, from `Task.predict`
+    rungs: list,  # of `ladder`: each has name, predictions of the test rows, seconds
+    sha256: str,  # of the test rows
+) -> None:
+    "Write predictions, metrics, baselines and verdicts"
+    keys, test = run.settings.section("metrics"), predictions["test"]
+    run.write_predictions(
+        pd.concat([rows.assign(split=split) for split, rows in predictions.items()], ignore_index=True)
+    )
+    baselines, verdicts = {}, []
+    for rung in rungs:
+        rows = task.with_predictions(test, rung.predictions)
+        baselines[rung.name] = {**task.score(rows, **keys), "seconds": rung.seconds}
+        verdicts.append(task.compare(test, rows, ("fine-tuned", rung.name), **keys))
+    scores = {split: task.score(rows, **keys) for split, rows in predictions.items()}
+    run.update(metrics=scores, baselines=baselines, verdicts=verdicts, looks=count_look(run, sha256, "train"))
+
+
+def count_look(
+    run: RunFolder,  # that evaluates
+    sha256: str,  # of the rows
+    command: str,  # train or evaluate
+) -> int | None:
+    "Record an evaluation on a set of test rows and return how many there have been. If it cannot be recorded, warn and return None"
+    file = run.path.parent / "test_looks.jsonl"
+    entry = {"time": utc_now(), "run": run.path.name, "command": command, "sha256": sha256}
+    try:
+        if file.is_symlink() or file.exists() and not file.is_file():  # a stranger's: what it leads to is not written
+            raise OSError(errno.ELOOP, "it is not a regular file")
+        with FileLock(file.with_name(".test_looks.lock"), timeout=60):
+            seen = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+            newline = "\n" * (seen[-1:] not in ("", "\n"))  # the last line may be torn
+            with open(file, "a", encoding="utf-8") as f:
+                f.write(newline + json.dumps(entry) + "\n")
+    except OSError as e:
+        logger.warning(
+            f"{file}: this evaluation on the test rows could not be counted ({e.strerror or 'it is locked'}). "
+            "The more evaluations, the less a good score means."
+        )
+        return None
+    return seen.count(sha256) + 1

@@ -1,0 +1,104 @@
+"Predictions in the order of the rows, whatever the batches were."
+
+import logging
+import unicodedata
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from ftkit.errors import UNSEEN, RunFailed, is_out_of_memory
+from ftkit.files.safety import check_model, loading
+from ftkit.metrics import softmax
+from ftkit.objective import iter_batches
+
+logger = logging.getLogger(__name__)
+
+
+def open_model(
+    folder,  # model/ of a run
+    kind,  # such as `AutoModelForSequenceClassification`
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    "Return a fine-tuned model, ready to predict, and its tokenizer. Raises `UserError` if it cannot be loaded"
+    check_model(str(folder))
+    with loading(str(folder)):
+        model = kind.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+        return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: PreTrainedModel,  # a classifier
+    tokenizer: PreTrainedTokenizerBase,  # its tokenizer
+    texts: list[str],  # what to classify
+    max_seq_length: int = 128,  # longer texts are cut
+    batch_size: int = 64,  # texts in a batch; halved where memory runs out
+    progress=None,  # called with the number of rows after each batch
+) -> np.ndarray:
+    "float32 logits (texts, labels) in the order of the texts: texts of like length share a batch, then the order is restored"
+    texts = list(texts)
+    logits = np.zeros((len(texts), model.config.num_labels), dtype=np.float32)
+    left, training = list(range(len(texts))), model.training
+    model.eval()
+    try:
+        while left:
+            done = set()
+            try:
+                for places, batch in iter_batches([texts[i] for i in left], tokenizer, max_seq_length, batch_size):
+                    rows = [left[i] for i in places]
+                    logits[rows] = model(**batch.to(model.device)).logits.float().cpu().numpy()
+                    done.update(rows)
+                    if progress:
+                        progress(len(rows))
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if batch_size == 1:
+                    raise RunFailed(
+                        f"out of memory with one text at a time: write a max_seq_length below {max_seq_length}, or free memory on {model.device}."
+                    ) from error
+                batch_size = max(1, min(batch_size, len(left)) // 2)
+                logger.info(f"out of memory: continuing with batches of {batch_size}")
+            left = [i for i in left if i not in done]
+    finally:
+        model.train(training)
+    return logits
+
+
+def find_text_problem(text: object) -> str | None:
+    "Why a text cannot be classified, or None"
+    if not isinstance(text, str):
+        missing = text is None or isinstance(text, float) and text != text
+        return "there is no text" if missing else f"expected a text, found {type(text).__name__}"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "the text holds half of a character (a lone surrogate)"
+    return "the text is empty" if all(c.isspace() or unicodedata.category(c) in UNSEEN for c in text) else None
+
+
+def predict_rows(
+    model: PreTrainedModel,  # a classifier
+    tokenizer: PreTrainedTokenizerBase,  # its tokenizer
+    texts: list,  # what to classify
+    progress=None,  # called with a number of rows as they are done
+    **kwargs,  # of `predict_logits`
+) -> list[dict]:
+    "One dictionary for each text, in order: `label`, `score`, `scores` by label, or `error` where the text cannot be classified"
+    problems = [find_text_problem(text) for text in texts]
+    good = [text for text, problem in zip(texts, problems) if problem is None]
+    if progress:
+        progress(len(problems) - len(good))
+    labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    rows = iter(softmax(predict_logits(model, tokenizer, good, progress=progress, **kwargs)) if good else [])
+    return [{"error": problem} if problem else to_answer(next(rows), labels) for problem in problems]
+
+
+def to_answer(probabilities: np.ndarray, labels: list[str]) -> dict:
+    "Probabilities (labels,) as the answer for one text"
+    best = int(np.argmax(probabilities))
+    return {
+        "label": labels[best],
+        "score": float(probabilities[best]),
+        "scores": {name: float(p) for name, p in zip(labels, probabilities)},
+    }

@@ -1,0 +1,1 @@
+"One file for each task: how its rows are read, its model loaded, its predictions scored."

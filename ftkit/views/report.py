@@ -1,0 +1,182 @@
+"report.html: one page about a run that needs no file next to it. Everything on it is read from the run folder."
+
+from pathlib import Path
+
+from markupsafe import Markup
+
+from ftkit.errors import UserError, escape_controls
+from ftkit.files.atomic import write_text
+from ftkit.metrics import Interval, plot_intervals
+from ftkit.runs.folder import RunFolder
+from ftkit.tasks.base import Task
+from ftkit.views.charts import curve_figure
+from ftkit.views.html import Section, format_cell, img_tag, table_html, templates
+
+
+def write_report(
+    run: RunFolder,  # finished or not
+    task: Task,  # of the run
+) -> Path:
+    "Write report.html and return its path. Raises `UserError` if the folder cannot be written"
+    record, file = run.record, run.path / "report.html"
+    sections = [ladder_section(record, task)] if record["metrics"] else []
+    sections += [curve_section(run)]
+    if record["metrics"]:
+        sections += [*score_sections(record), *task.report_sections(run)]
+    sections += [data_section(record)] if "data" in record else []
+    sections += [settings_section(run, record)]
+    page = templates().get_template("report.html.j2")
+    html = page.render(
+        title=f"Run {run.path.name}",
+        record=record,
+        lead=describe_result(record, task),
+        looks=describe_looks(record["looks"]),
+        confidence=run.settings.confidence_level,
+        sections=[section for section in sections if section],
+    )
+    try:
+        write_text(file, html)
+    except OSError as e:
+        raise UserError(
+            f"{file}: cannot be written ({e.strerror}). Copy the run to a folder that can be written."
+        ) from None
+    return file
+
+
+def describe_result(
+    record: dict,  # run.json
+    task: Task,  # of the run
+) -> list[str] | None:
+    "Return the scores of the test rows in words, the headline metric first. None if the run was not scored"
+    if not record["metrics"]:
+        return None
+    scores = {name: Interval.from_record(value) for name, value in leading(record["metrics"]["test"], task)}
+    return [f"test {spell_metric(name)} {score}" for name, score in scores.items()]
+
+
+def leading(
+    scores: dict,  # of one split, from `Task.score`
+    task: Task,  # of the run
+) -> list[tuple[str, dict]]:
+    "Return (name, interval) of the scores that are no group, the headline metric first"
+    found = [(name, value) for name, value in scores.items() if isinstance(value, dict) and "value" in value]
+    return sorted(found, key=lambda item: item[0] != task.headline)
+
+
+def spell_metric(
+    name: str,  # such as f1_macro
+) -> str:
+    "Return a metric's name for a person to read: `macro F1`"
+    words = name.removesuffix("_macro").replace("_", " ").replace("f1", "F1")
+    return f"macro {words}" if name.endswith("_macro") else words
+
+
+def describe_looks(
+    looks: int | None,  # evaluations on these test rows so far
+) -> str:
+    "Return how often these test rows have been evaluated, as a sentence"
+    if not looks:
+        return "This evaluation on the test rows could not be counted."
+    more = ": the more evaluations, the less a good score means" if looks > 1 else ""
+    return f"This was evaluation {looks} on these test rows{more}."
+
+
+def ladder_rows(
+    record: dict,  # run.json of a scored run
+    task: Task,  # of the run
+) -> list[dict]:
+    "Return every rung and the fine-tuned model: headline score, interval, seconds"
+    rungs = [(name, rung[task.headline], rung["seconds"]) for name, rung in (record["baselines"] or {}).items()]
+    rungs.append(("fine-tuned", record["metrics"]["test"][task.headline], record["timing"]["train_seconds"]))
+    return [
+        {"rung": name, task.headline: s["value"], "from": s["low"], "to": s["high"], "seconds": round(seconds, 1)}
+        for name, s, seconds in rungs
+    ]
+
+
+def ladder_section(
+    record: dict,  # run.json of a scored run
+    task: Task,  # of the run
+) -> Section:
+    "Return the ladder as picture, table and verdicts"
+    metric = spell_metric(task.headline)
+    scores = {name: Interval.from_record(rung[task.headline]) for name, rung in (record["baselines"] or {}).items()}
+    scores["fine-tuned"] = Interval.from_record(record["metrics"]["test"][task.headline])
+    picture = img_tag(plot_intervals(scores, f"test {metric}"), f"{metric} of each rung")
+    verdicts = Markup("").join(Markup("<li>{}</li>").format(format_cell(v["text"])) for v in record["verdicts"] or [])
+    return Section(
+        "The ladder", [picture, table_html(ladder_rows(record, task)), Markup("<ul>{}</ul>").format(verdicts)]
+    )
+
+
+def curve_section(
+    run: RunFolder,  # with a log
+) -> Section | None:
+    "Return training and validation loss by step; None if nothing was logged"
+    names = {"loss": "training loss", "eval_loss": "validation loss"}
+    series = {title: [(row["step"], row[key]) for row in run.history if key in row] for key, title in names.items()}
+    series = {title: points for title, points in series.items() if points}
+    return Section("The curve", [img_tag(curve_figure(series), "loss by step")]) if series else None
+
+
+def score_sections(
+    record: dict,  # run.json of a scored run
+) -> list[Section]:
+    "Return a table for each group of test scores, such as those of each class"
+    groups = {name: group for name, group in record["metrics"]["test"].items() if "value" not in group}
+    return [
+        Section(
+            name.replace("_", " ").capitalize(),
+            [
+                table_html(
+                    [
+                        {"": key, **{k: str(Interval.from_record(v)) for k, v in scores.items()}}
+                        for key, scores in group.items()
+                    ]
+                )
+            ],
+        )
+        for name, group in groups.items()
+    ]
+
+
+def data_section(
+    record: dict,  # run.json
+) -> Section:
+    "Return rows, labels, fingerprints, and what was dropped"
+    data = record["data"]
+    rows = [
+        {
+            "split": split,
+            "rows": data[split]["rows"],
+            **{f"“{label}”": count for label, count in data[split]["labels"].items()},
+            "sha256": data[split]["sha256"][:16],
+        }
+        for split in ("train", "validation", "test")
+    ]
+    dropped = [
+        f"{count} {reason.replace('_', ' ')} ({split})"
+        for split, reasons in data["dropped"].items()
+        for reason, count in reasons.items()
+        if count
+    ]
+    held_out = data.get("held_out", data.get("carved", []))  # `carved` in runs of version 0.1
+    notes = f"Dropped: {', '.join(dropped) or 'no row'}. Held out from the training rows: {', '.join(held_out) or 'nothing'}."
+    return Section("The rows", [table_html(rows), Markup('<p class="muted">{}</p>').format(escape_controls(notes))])
+
+
+def settings_section(
+    run: RunFolder,  # any run
+    record: dict,  # its run.json
+) -> Section:
+    "Return settings and package versions"
+    text = (run.path / "settings.ini").read_text(encoding="utf-8")
+    lines = "\n".join(line for line in text.splitlines() if line and not line.startswith("#"))
+    versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
+    return Section(
+        "Settings and versions",
+        [
+            Markup("<pre>{}</pre>").format(escape_controls(lines, keep="\n")),
+            Markup('<p class="muted">{}</p>').format(escape_controls(versions)),
+        ],
+    )

@@ -1,0 +1,202 @@
+"Runs that survive: real processes, really killed, and gone on with to the same bits."
+
+import json
+import signal
+import time
+
+import pytest
+from conftest import small_rows, write_csv
+from processes import Command
+
+KEYS = [
+    "--train_file",
+    "mine.csv",
+    "--text_column_name",
+    "review",
+    "--label_column_name",
+    "stars",
+    "--baselines",
+    "majority",
+]
+KEYS += [
+    "--dropout",
+    0.1,
+    "--save_total_limit",
+    2,
+    "--num_train_epochs",
+    5,
+    "--per_device_train_batch_size",
+    4,
+    "--logging_steps",
+    1,
+    "--learning_rate",
+    1e-3,
+]
+VARIANTS = {
+    "grouped": [],
+    "random": ["--train_sampling_strategy", "random"],
+    "accumulation": ["--gradient_accumulation_steps", 2],
+    "lora": ["--method", "lora"],
+    "early stopping": ["--early_stopping_patience", 2],
+    "workers": ["--dataloader_num_workers", 2],
+    "steps between evaluations": ["--eval_strategy", "steps", "--eval_steps", 7],
+    "ten steps a log line": ["--logging_steps", 10],
+}
+KILLED_AT = {"first epoch": 10, "second epoch": 24, "after a save": 0}
+FAST = {("grouped", "second epoch"), ("lora", "second epoch"), ("early stopping", "after a save")}
+
+
+def start(folder, tiny, name, *more):
+    "Training as a process of its own"
+    return Command("train", *KEYS, "--model_name_or_path", tiny, "--run", name, *more, cwd=folder)
+
+
+def history(folder, name):
+    "(step, loss) of every training step in the log"
+    file = folder / "runs" / name / "log.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")] if file.exists() else []
+    return [(r["step"], r["loss"]) for r in rows if "loss" in r]
+
+
+def hit_at(process, folder, name, step, number):
+    "Send a signal when a step has been logged (0: when the second checkpoint is there); False where the process was faster"
+    reached = (
+        (lambda: any(s >= step for s, _ in history(folder, name)))
+        if step
+        else (lambda: len(list((folder / "runs" / name / "checkpoints").glob("step-*"))) > 1)
+    )
+    for _ in range(60_000):
+        if reached():
+            process.send_signal(number)
+            return True
+        if process.poll() is not None:
+            return False
+        time.sleep(0.002)
+    raise TimeoutError
+
+
+def fingerprint(folder, name):
+    "Weights, optimizer at the last step, and every loss"
+    record = json.loads((folder / "runs" / name / "run.json").read_text())
+    last = max((folder / "runs" / name / "checkpoints").glob("step-*"), key=lambda p: int(p.name[5:]))
+    files = json.loads((last / "manifest.json").read_text())["files"]
+    return (
+        record["status"],
+        record["weights"],
+        files["optimizer.pt"]["sha256"],
+        files["rng_state.pth"]["sha256"],
+        history(folder, name),
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("survival")
+    write_csv(folder / "mine.csv", small_rows(90))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(folder, tiny):
+    "The run that nobody disturbed, for each variant: made once"
+    made = {}
+
+    def run(variant="grouped"):
+        if variant not in made:
+            name = f"whole-{len(made)}"
+            process = start(folder, tiny, name, *VARIANTS[variant])
+            assert process.wait(200) == 0, process.stderr
+            made[variant] = fingerprint(folder, name)
+        return made[variant]
+
+    return run
+
+
+@pytest.mark.figure(1)
+@pytest.mark.parametrize(
+    "variant, moment",
+    [pytest.param(v, m, marks=[] if (v, m) in FAST else pytest.mark.slow) for v in VARIANTS for m in KILLED_AT],
+)
+def test_a_killed_run_goes_on_to_the_same_bits(folder, tiny, ftkit, whole, variant, moment):
+    from ftkit.fine_tuning import Run
+
+    name = f"{variant}-{moment}".replace(" ", "-")
+    killed = start(folder, tiny, name, *VARIANTS[variant])
+    assert hit_at(killed, folder, name, KILLED_AT[moment], signal.SIGKILL)
+    assert killed.wait(60) == -signal.SIGKILL
+    assert Run.load(name, folder / "runs").status == "failed"
+    resumed = ftkit("train", "--resume", name, "--json", cwd=folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert fingerprint(folder, name) == whole(variant)
+
+
+@pytest.mark.figure(7)
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_leaves_a_whole_checkpoint_and_goes_on(folder, tiny, ftkit, whole, number, code):
+    from ftkit.runs.checkpoints import find_newest, parse_step
+
+    name = f"stopped-{code}"
+    process = start(folder, tiny, name)
+    assert hit_at(process, folder, name, 20, number)
+    assert process.wait(30) == code
+    assert "--resume" in process.stderr
+    record = json.loads((folder / "runs" / name / "run.json").read_text())
+    assert record["status"] == "stopped" and record["reason"] == {130: "interrupted", 143: "terminated"}[code]
+    checkpoint, passed = find_newest(folder / "runs" / name / "checkpoints")
+    assert passed == [] and parse_step(checkpoint) == history(folder, name)[-1][0] >= 20
+    assert ftkit("train", "--resume", name, cwd=folder).returncode == 0
+    assert fingerprint(folder, name) == whole()
+
+
+@pytest.mark.figure(3)
+def test_a_damaged_checkpoint_is_passed_over_and_said(folder, tiny, ftkit, whole):
+    process = start(folder, tiny, "damaged", "--save_total_limit", 5)
+    assert hit_at(process, folder, "damaged", 60, signal.SIGKILL)
+    process.wait(60)
+    checkpoints = sorted((folder / "runs/damaged/checkpoints").glob("step-*"), key=lambda p: int(p.name[5:]))
+    assert len(checkpoints) >= 2
+    optimizer = checkpoints[-1] / "optimizer.pt"
+    optimizer.write_bytes(optimizer.read_bytes()[:-100])
+    resumed = ftkit("train", "--resume", "damaged", cwd=folder)
+    assert (
+        resumed.returncode == 0
+        and f"{checkpoints[-1].name} was skipped: optimizer.pt is not as it was written" in resumed.stderr
+    )
+    assert fingerprint(folder, "damaged") == whole()
+
+
+@pytest.mark.figure(6)
+def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update(folder, tiny, ftkit):
+    done = ftkit(
+        "train",
+        *KEYS,
+        "--model_name_or_path",
+        tiny,
+        "--learning_rate",
+        1e30,
+        "--max_grad_norm",
+        0,
+        "--run",
+        "nan",
+        cwd=folder,
+    )
+    record = json.loads((folder / "runs/nan/run.json").read_text())
+    assert (
+        done.returncode == 1
+        and done.stderr.strip().splitlines()[-1].startswith("ftkit: step ")
+        and "learning rate" in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    assert record["status"] == "failed" and "not finite" in record["reason"]
+    assert all(loss not in (0.0, "nan", "NaN") for _, loss in history(folder, "nan"))
+
+
+def test_what_cannot_be_resumed_is_said(folder, tiny, ftkit):
+    small = ["--num_train_epochs", 1]
+    assert ftkit("train", *KEYS, *small, "--model_name_or_path", tiny, "--run", "done", cwd=folder).returncode == 0
+    before = {p: p.read_bytes() for p in (folder / "runs/done").rglob("*") if p.is_file()}
+    done = ftkit("train", "--resume", "done", cwd=folder)
+    assert done.returncode == 2 and "it is finished: there is nothing to resume" in done.stderr
+    done = ftkit("train", "--resume", "done", "--seed", 1, cwd=folder)
+    assert done.returncode == 2 and "--resume continues a run with its own settings" in done.stderr
+    assert {p: p.read_bytes() for p in (folder / "runs/done").rglob("*") if p.is_file()} == before

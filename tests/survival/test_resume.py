@@ -1,0 +1,305 @@
+"""Ways on that are easily lost: settings that change what is saved, a base model that has changed, an end at an odd moment.
+
+The training runs in this process; what happens to it is injected between two steps.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset
+
+import ftkit.fine_tuning
+import ftkit.tasks.classification
+import ftkit.trainer
+from ftkit.cli.commands import summarise_runs
+from ftkit.errors import RunFailed, UserError
+from ftkit.files.safety import reading_checkpoint
+from ftkit.fine_tuning import Run, fine_tune
+from ftkit.runs.checkpoints import find_newest
+from ftkit.runs.session import Session, create_run
+from ftkit.serving.batch import write_rows
+from ftkit.settings import Settings
+from ftkit.starter import tiny_gpt2
+from ftkit.trainer import OrderedTrainer
+
+TEXTS = [
+    {"text": f"{word} number {i}", "label": label}
+    for i in range(60)
+    for word, label in [(("warm", "good"), ("late", "bad"))[i % 2]]
+]
+ROWS = Dataset.from_list(TEXTS)  # 6 steps an epoch
+
+
+@pytest.fixture
+def settings(tiny):
+    "A run of 18 steps"
+    keys = {
+        "model_name_or_path": tiny,
+        "num_train_epochs": 3,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 2e-3,
+        "baselines": [],
+        "num_resamples": 100,
+    }
+    return Settings().replace(**keys, logging_steps=1, save_total_limit=20, bf16=False)
+
+
+def end_at(monkeypatch, number, how=KeyboardInterrupt):
+    "Before that step the training ends, as if the process had been killed: nothing is saved"
+    plain = OrderedTrainer.training_step
+
+    def step(self, *args, **kwargs):
+        if self.state.global_step + 1 == number:
+            raise how()
+        return plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(OrderedTrainer, "training_step", step)
+
+
+def end_in(monkeypatch, name, how=KeyboardInterrupt):
+    "The training is over and the function after it raises"
+
+    def raised(*args, **kwargs):
+        raise how()
+
+    module = ftkit.trainer if hasattr(ftkit.trainer, name) else ftkit.fine_tuning
+    monkeypatch.setattr(module, name, raised)
+
+
+def result(run):
+    "Status, weights, and every logged number that is no time"
+    keys = ("step", "loss", "eval_loss", "eval_accuracy")
+    return (
+        run.status,
+        run.record["weights"],
+        run.record["best"],
+        [[row.get(key) for key in keys] for row in run.history],
+    )
+
+
+def steps(folder: Path) -> list[int]:
+    "The checkpoints of a run"
+    return sorted(int(p.name[5:]) for p in (folder / "checkpoints").glob("step-*"))
+
+
+@pytest.mark.figure(24)
+def test_the_best_step_is_saved_where_saves_are_rarer_than_evaluations(settings, tmp_path):
+    run = fine_tune(
+        settings.replace(eval_strategy="steps", eval_steps=3, save_steps=6, learning_rate=1e-9), ROWS, tmp_path, "x"
+    )
+    assert run.status == "finished" and run.record["best"]["step"] == 3 and 3 in steps(run.path)
+
+
+@pytest.mark.figure(1)
+def test_without_evaluations_every_epoch_is_saved_once(settings, tmp_path, monkeypatch):
+    saves = []
+    commit = ftkit.training.callbacks.commit
+    monkeypatch.setattr(ftkit.training.callbacks, "commit", lambda *args: (saves.append(args[2]), commit(*args))[1])
+    monkeypatch.setattr(ftkit.training.callbacks, "SAVING_SHARE", 1e9)
+    settings = settings.replace(eval_strategy="no")
+    whole = fine_tune(settings, ROWS, tmp_path, "whole")
+    assert sorted(saves) == sorted(set(saves)) and {6, 12, 18} <= set(saves)
+    monkeypatch.setattr(ftkit.training.callbacks, "SAVING_SHARE", 0)
+    end_at(monkeypatch, 15)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(settings, ROWS, tmp_path, "x")
+    monkeypatch.undo()
+    assert steps(tmp_path / "x") == [6, 12] and result(Run.load("x", tmp_path).resume(ROWS)) == result(whole)
+
+
+@pytest.mark.figure(1)
+def test_a_run_that_patience_had_ended_within_an_epoch_trains_no_step_more(settings, tmp_path, monkeypatch):
+    def falling(predictions):
+        seen.append(1 / (1 + len(seen)))
+        return {"accuracy": seen[-1]}
+
+    seen = []
+    monkeypatch.setattr(ftkit.tasks.classification, "compute_metrics", falling)
+    settings = settings.replace(eval_strategy="steps", eval_steps=4, early_stopping_patience=1)
+    whole = fine_tune(settings, ROWS, tmp_path, "whole")
+    assert whole.history[-1]["step"] == 8 and seen == [1, 0.5]
+    seen.clear()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        end_in(patch, "score_run")
+        fine_tune(settings, ROWS, tmp_path, "x")
+    assert result(Run.load("x", tmp_path).resume(ROWS)) == result(whole) and seen == [1, 0.5]
+
+
+def test_patience_that_was_added_for_the_resume_starts_to_count_there(settings, tmp_path, monkeypatch):
+    end_at(monkeypatch, 9)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(settings, ROWS, tmp_path, "x")
+    monkeypatch.undo()
+    (tmp_path / "x/settings.ini").write_text(settings.replace(early_stopping_patience=9).to_ini())
+    assert Run.load("x", tmp_path).resume(ROWS).status == "finished"
+
+
+@pytest.mark.figure(1)
+@pytest.mark.parametrize("changed", ["model.safetensors", "tokenizer.json"])
+def test_a_run_does_not_go_on_with_another_base_model(settings, tmp_path, monkeypatch, changed):
+    base = tiny_gpt2(tmp_path / "base")
+    settings = settings.replace(model_name_or_path=str(base), method="lora")
+    whole = fine_tune(settings, ROWS, tmp_path, "whole")
+    end_at(monkeypatch, 9)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(settings, ROWS, tmp_path, "x")
+    monkeypatch.undo()
+    old = (base / changed).read_bytes()
+    if changed == "tokenizer.json":
+        (base / changed).write_text(
+            old.decode()
+            .replace('"add_prefix_space":false', '"add_prefix_space":true')
+            .replace('"add_prefix_space": false', '"add_prefix_space": true')
+        )
+    else:
+        from safetensors.torch import load_file, save_file
+
+        save_file({name: w + 0.01 for name, w in load_file(base / changed).items()}, base / changed, {"format": "pt"})
+    assert (base / changed).read_bytes() != old
+    with pytest.raises(UserError, match="first weights are not those|gives other tokens"):
+        Run.load("x", tmp_path).resume(ROWS)
+    (base / changed).write_bytes(old)
+    assert result(Run.load("x", tmp_path).resume(ROWS)) == result(whole)
+
+
+@pytest.mark.figure(21)
+def test_memory_that_is_short_while_a_run_goes_on_costs_no_checkpoint(settings, tmp_path, monkeypatch):
+    whole = fine_tune(settings, ROWS, tmp_path, "whole")
+    end_at(monkeypatch, 9)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(settings, ROWS, tmp_path, "x")
+    monkeypatch.undo()
+    end_at(monkeypatch, 9, lambda: torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(RunFailed, match="Free memory and resume again"):
+        Run.load("x", tmp_path).resume(ROWS)
+    monkeypatch.undo()
+    assert find_newest(tmp_path / "x/checkpoints")[0] is not None and result(
+        Run.load("x", tmp_path).resume(ROWS)
+    ) == result(whole)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(24, "Too many open files"),
+        RuntimeError("CUDA error: CUDA-capable device(s) is/are busy"),
+        MemoryError(),
+    ],
+)
+def test_a_whole_checkpoint_is_not_blamed_for_a_passing_fault(error):
+    with pytest.raises(type(error)) as raised, reading_checkpoint("step-5", lambda: False):
+        raise error
+    assert raised.value is error
+
+
+@pytest.mark.figure(9)
+def test_a_finished_run_has_its_model_on_the_disk_before_the_checkpoints_go(settings, tmp_path, monkeypatch):
+    seen, fsync = set(), os.fsync
+    mark = lambda stat: (
+        stat.st_ino,
+        stat.st_mode,
+        stat.st_mtime_ns,
+    )  # the number of a file that is gone is given again
+    monkeypatch.setattr(os, "fsync", lambda handle: (seen.add(mark(os.fstat(handle))), fsync(handle))[1])
+    run = fine_tune(
+        Settings(**{**settings.section("model"), "num_train_epochs": 1, "baselines": []}), ROWS, tmp_path, "x"
+    )
+    assert not (run.path / "checkpoints").exists()
+    kept = [*(run.path / "model").iterdir(), run.path / "predictions.parquet", run.path / "run.json"]
+    assert len(kept) > 5 and [p.name for p in kept if mark(p.stat()) not in seen] == []
+
+
+@pytest.mark.figure(14)
+def test_a_signal_after_the_end_was_recorded_changes_nothing(tmp_path, monkeypatch):
+    end = Session.end
+
+    def late(self, *args):
+        end(self, *args)
+        raise KeyboardInterrupt
+
+    session = create_run(Settings(), tmp_path, "x")
+    monkeypatch.setattr(Session, "end", late)
+    with pytest.raises(KeyboardInterrupt), session:
+        pass
+    assert Run.load("x", tmp_path).status == "finished"
+
+
+@pytest.mark.figure(14)
+def test_a_trained_run_is_kept_whatever_fails_after_it(settings, tmp_path, monkeypatch):
+    end_in(monkeypatch, "ladder", lambda: UserError("the base model is not there"))
+    with pytest.raises(UserError):
+        fine_tune(settings.replace(eval_strategy="no", logging_strategy="no"), ROWS, tmp_path, "x")
+    run = Run.load("x", tmp_path)
+    assert run.status == "failed" and run.history == [] and (run.path / "model/model.safetensors").is_file()
+
+
+@pytest.mark.figure(14)
+def test_a_reader_of_stderr_that_leaves_does_not_end_the_work():
+    lines = "import logging\nfrom ftkit.views.console import install_handler\ninstall_handler()\nfor i in range(5): logging.getLogger('ftkit').info(f'line {i}')\nprint('done')"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", lines], stdout=subprocess.PIPE, stderr=writing, text=True)
+    os.close(writing)
+    assert done.returncode == 0 and done.stdout == "done\n"
+
+
+def test_one_damaged_run_does_not_hide_the_others(settings, tmp_path, capsys):
+    for name in ("a", "b"):
+        with create_run(settings, tmp_path, name):
+            pass
+    (tmp_path / "a/settings.ini").unlink()
+    assert [row["run"] for row in summarise_runs([Run.load(name, tmp_path) for name in ("a", "b")])] == ["b"]
+    assert "settings.ini" in capsys.readouterr().err
+
+
+@pytest.mark.figure(20)
+def test_two_processes_that_write_one_file_do_not_mix_their_rows(tmp_path):
+    out, rows = tmp_path / "out.jsonl", [{"label": "good"}] * 40_000
+    script = f"from pathlib import Path\nfrom ftkit.serving.batch import write_rows\nimport sys\nwrite_rows(Path({str(out)!r}), [sys.argv[1]] * 40_000, [{{'label': 'good'}}] * 40_000)"
+    both = [subprocess.Popen([sys.executable, "-c", script, name]) for name in "ab"]
+    assert [process.wait() for process in both] == [0, 0]
+    lines = out.read_text().splitlines()
+    assert len(lines) == 40_000 and len(set(lines)) == 1
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / f".out.jsonl.{gone.pid}.tmp").write_text("half")
+    for other in (os.getppid(), 10**12, "mine"):
+        (tmp_path / f".out.jsonl.{other}.tmp").write_text("at work")
+    write_rows(out, ["a"] * 40_000, rows)
+    assert {p.name for p in tmp_path.glob(".*.tmp")} == {
+        f".out.jsonl.{other}.tmp" for other in (os.getppid(), 10**12, "mine")
+    }
+
+
+@pytest.mark.figure(11)
+def test_the_list_of_looks_in_a_stranger_s_folder_leads_nowhere(settings, tmp_path, capsys):
+    run = fine_tune(settings, ROWS, tmp_path / "theirs", "x")
+    outside = tmp_path / "profile"
+    outside.write_text("mine\n")
+    (tmp_path / "theirs/test_looks.jsonl").unlink()
+    (tmp_path / "theirs/test_looks.jsonl").symlink_to(outside)
+    run.evaluate()
+    assert outside.read_text() == "mine\n"
+
+
+def test_a_pipe_as_a_lock_does_not_hang(tmp_path):
+    session = create_run(Settings(), tmp_path, "x")
+    run = session.run
+    session.lock.release()
+    (run.path / ".lock").unlink(missing_ok=True)
+    os.mkfifo(run.path / ".lock")
+    signal.alarm(20)
+    try:
+        assert Run.load("x", tmp_path).status == "failed"
+    finally:
+        signal.alarm(0)
+
+
+def test_rows_without_a_training_part_are_said(settings, tmp_path):
+    with pytest.raises(UserError, match="has no 'train'. It has: validation"):
+        fine_tune(settings, {"validation": ROWS}, tmp_path)

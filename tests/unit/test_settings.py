@@ -1,0 +1,142 @@
+"Settings: typed, explained, refused with section, key, line and nearest name."
+
+import math
+
+import pytest
+from conftest import ROOT
+
+from ftkit.errors import UserError
+from ftkit.settings import KEYS, OWNED, RETIRED, SECTIONS, Settings
+
+
+def arguments_of(settings):
+    "The section [trainer] as the Trainer gets it"
+    from ftkit.trainer import training_arguments
+
+    return training_arguments(**settings.section("trainer"))
+
+
+def read(tmp_path, text, base=None):
+    file = tmp_path / "x.ini"
+    file.write_text(text, encoding="utf-8")
+    return Settings.read(file, base)
+
+
+def test_the_file_at_top_level_states_the_defaults():
+    assert Settings.read(ROOT / "settings.ini") == Settings()
+    first = (ROOT / "settings.ini").read_text().splitlines()[0]
+    assert "pyproject.toml" in first
+    assert (ROOT / "settings.ini").read_text() == Settings().to_ini(first.removeprefix("# "))
+
+
+def test_every_key_has_a_section_and_a_comment():
+    assert {f.metadata["section"] for f in KEYS.values()} == set(SECTIONS)
+    assert all(f.metadata["help"] for f in KEYS.values())
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    settings = Settings.preset(
+        "gpt2-tweets",
+        label_words={"a": "x y", "b": "z"},
+        baselines=[],
+        early_stopping_patience=2,
+        adam_beta2=0.95,
+        bf16=True,
+    )
+    assert read(tmp_path, settings.to_ini()) == settings
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        ("[trainer]\nseed = abc", r"x\.ini, line 2: \[trainer\] seed = 'abc': expected a whole number"),
+        ("[trainer]\n\nlearning_rate = -1", r"line 3: .*learning_rate = -1.0: must be above 0"),
+        ("[trainer]\nlearning_rate = nan", r"must be a finite number"),
+        ("[data]\ntest_size = 0.9", r"must be at most 0.5"),
+        ("[data]\ntrain_fil = x.csv", r"\[data\] train_fil: this key is not known. Did you mean 'train_file'\?"),
+        ("[data]\nseed = 1", r"belongs to the section \[trainer\]"),
+        ("[dat]\nseed = 1", r"line 1: there is no section \[dat\]. Did you mean 'data'\?"),
+        (
+            "[model_init]\nmethod = lorra",
+            r"'lorra': not a choice. Did you mean 'lora'\? Choices: full, lora, top_k, head",
+        ),
+        ("[trainer]\nseed = 1\nseed = 2", r"line 3: \[trainer\] seed is given twice"),
+        ("seed = 1", r"line 1: a key before any section"),
+        ("[trainer]\nseed", r"line 2: not a line of the form key = value"),
+        ("[tokenizer]\npad_to_max_length = maybe", r"expected true or false"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(tmp_path, text, wanted):
+    with pytest.raises(UserError, match=wanted):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", RETIRED)
+def test_retired_names_are_answered_with_todays(name):
+    with pytest.raises(UserError, match="retired. Write"):
+        Settings().replace(**{name: 1})
+
+
+@pytest.mark.parametrize("name", sorted(set(OWNED) - set(KEYS)))
+def test_what_ftkit_owns_is_refused_with_the_reason(name):
+    with pytest.raises(UserError, match="ftkit sets this itself; "):
+        Settings().replace(**{name: 1})
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path):
+    with pytest.raises(UserError, match="there is no such settings file"):
+        Settings.read(tmp_path / "none.ini")
+    (tmp_path / "b.ini").write_bytes(b"\xff\xfe\x00\x01\x80")
+    with pytest.raises(UserError, match="cannot be read as a UTF-8"):
+        Settings.read(tmp_path / "b.ini")
+
+
+def test_paths_in_a_file_count_from_its_folder(tmp_path):
+    settings = read(tmp_path, "[data]\ntrain_file = rows.csv")
+    assert settings.train_file == str(tmp_path / "rows.csv")
+
+
+def test_a_file_counts_over_a_preset(tmp_path):
+    settings = read(tmp_path, "[trainer]\nseed = 7", Settings.preset("gpt2-tweets"))
+    assert settings.seed == 7 and settings.model_name_or_path == "gpt2"
+    with pytest.raises(UserError, match="Did you mean 'starter'"):
+        Settings.preset("startr")
+
+
+def test_settings_do_not_change():
+    settings = Settings()
+    other = settings.replace(seed=1, adam_beta2=0.9)
+    assert settings.seed == 42 and other.seed == 1 and other.training_arguments == {"adam_beta2": 0.9}
+    with pytest.raises(AttributeError):
+        settings.seed = 2
+
+
+@pytest.mark.parametrize("value", [True, 1.5, "1.5", None, [1], math.inf])
+def test_a_whole_number_is_not_anything_else(value):
+    with pytest.raises(UserError, match="seed"):
+        Settings(seed=value)
+
+
+def test_training_arguments_are_checked_when_they_are_built():
+    assert arguments_of(Settings().replace(lr_scheduler_type="cosine")).lr_scheduler_type == "cosine"
+    with pytest.raises(
+        UserError, match="adam_beta: neither a key of ftkit nor a field of TrainingArguments. Did you mean 'adam_beta"
+    ):
+        arguments_of(Settings().replace(adam_beta=0.9))
+    with pytest.raises(UserError, match=r"\[trainer\]: .*cosinus"):
+        arguments_of(Settings().replace(lr_scheduler_type="cosinus"))
+
+
+def test_a_dictionary_of_the_trainer_comes_back_as_what_it_was(tmp_path):
+    settings = Settings().replace(lr_scheduler_type="cosine_with_restarts", lr_scheduler_kwargs={"num_cycles": 2})
+    (tmp_path / "a.ini").write_text(settings.to_ini())
+    assert (
+        arguments_of(Settings.read(tmp_path / "a.ini")).lr_scheduler_kwargs
+        == arguments_of(settings).lr_scheduler_kwargs
+        == {"num_cycles": 2}
+    )
+
+
+def test_label_words_that_would_be_read_as_others_are_refused():
+    with pytest.raises(UserError, match="label_words"):
+        Settings().replace(label_words={"a": "x; b: y"})
