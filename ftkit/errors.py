@@ -6,16 +6,10 @@ import re
 import unicodedata
 
 SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD|PASSWD", re.IGNORECASE)
-USER_PASSWORD = re.compile(
-    r"(\b[a-z][a-z0-9+.-]+:/{1,2})[^/?#\s'\"]*@", re.IGNORECASE
-)  # one slash: a path was made of the URL
-UNSEEN = (
-    "Cc",
-    "Cf",
-    "Cs",
-    "Zl",
-    "Zp",
-)  # control, format (text direction among them), lone surrogates, line and paragraph separators
+# one slash or two: `Path` turns the two of a URL into one
+USER_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]+:/{1,2})[^/?#\s'\"]*@", re.IGNORECASE)
+# Unicode categories: control, format (such as the text direction), lone surrogate, line and paragraph separator
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 NO_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -28,7 +22,7 @@ NO_MEMORY = (
 
 
 class OneLineError:
-    "Mixin: the message stays on one line whatever names and files hold, without secrets, and without a traceback in a notebook"
+    "Mixin: the message is one line whatever names and files hold, without secrets; a notebook shows no traceback"
 
     def __str__(self):
         return redact(escape_controls(super().__str__()))
@@ -62,7 +56,10 @@ def did_you_mean(
 def redact(
     text: str,  # a message that is shown or kept
 ) -> str:
-    "Remove secrets: the user:password@ of a URL, and values of environment variables named like a token, key or password"
+    """Return a message without secrets.
+
+    These are the user:password@ of a URL and the values of environment variables named like a token, key or password.
+    """
     text = USER_PASSWORD.sub(r"\1***@", text)
     secrets = [value for name, value in os.environ.items() if SECRET.search(name)]
     values = {line for value in secrets for line in value.splitlines() if len(line) >= 8}
@@ -75,7 +72,10 @@ def escape_controls(
     text: str,  # from data, for a person to read
     keep: str = "",  # characters that may stay, such as the line break
 ) -> str:
-    "Write control characters out (`\\x1b`), so that no terminal or page obeys them. The joiners of emoji, Persian and Hindi stay"
+    """Return a text with control characters written out (`\\x1b`), so that no terminal or page obeys them.
+
+    The joiners of emoji, Persian and Hindi are kept.
+    """
     kept = keep + "\u200c\u200d"
     return "".join(
         c if unicodedata.category(c) not in UNSEEN or c in kept else c.encode("unicode_escape").decode() for c in text

@@ -1,8 +1,8 @@
 """One experiment as a value: typed keys, one section per step, read from and written to `settings.ini`.
 
-The keys are Hugging Face's own names wherever its examples agree on one. A section holds the keyword arguments of its step's
-function: `load_data(**settings.section("data"))`. What is not a key here and is a field of `TrainingArguments` is
-passed through in `training_arguments`.
+The keys are Hugging Face's own names if its examples agree on one. A section holds the keyword arguments of its step's
+function: `load_data(**settings.section("data"))`. Other fields of `TrainingArguments` are passed through in
+`training_arguments`.
 """
 
 import dataclasses
@@ -20,39 +20,39 @@ from ftkit.errors import USER_PASSWORD, UserError, did_you_mean
 from ftkit.files.ini import read_entries
 
 SECTIONS = {
-    "objective": "Step 1. What the model has to learn, and what it has to beat.",
+    "objective": "Step 1. The task, and the baselines that the model has to beat.",
     "model": "Step 2. The base model.",
-    "data": "Step 3. The rows: where they come from, how they are split.",
+    "data": "Step 3. The rows: where they come from and how they are split.",
     "tokenizer": "Step 4. From text to tokens.",
-    "model_init": "Step 5. The weights that start, and which of them learn.",
+    "model_init": "Step 5. The initial weights, and which of them are trained.",
     "metrics": "Step 6. How the result is judged.",
     "trainer": "Step 7. Training. Any other field of transformers.TrainingArguments may be added here.",
 }
 TASKS = ["text-classification"]
 METRICS = ["accuracy", "f1_macro", "precision_macro", "recall_macro"]
-BEST_METRICS = [*METRICS, "loss"]  # what may choose the best epoch
+BEST_METRICS = [*METRICS, "loss"]  # the values of metric_for_best_model
 BASELINES = ["majority", "tfidf", "zero_shot", "few_shot", "frozen"]
 METHODS = ["full", "lora", "top_k", "head"]
 OWNED = {
-    "output_dir": "a run folder is made for every run: give --runs_dir and --run",
+    "output_dir": "every run gets its own folder: give --runs_dir and --run",
     "overwrite_output_dir": "a run never overwrites another: give --run a new name",
     "resume_from_checkpoint": "use `ftkit train --resume RUN`, or `run.resume()`",
-    "push_to_hub": "ftkit does not upload: push the folder model/ of the run when you have read it",
+    "push_to_hub": "ftkit does not upload: push the run's folder model/ yourself after you have checked it",
     "hub_token": "ftkit keeps no secrets: log in with `hf auth login`",
     "dataloader_persistent_workers": "persistent workers make a resumed run differ from an uninterrupted one",
-    "logging_nan_inf_filter": "a loss that is not a number is never logged as 0.0",
-    "save_only_model": "a checkpoint without the optimizer cannot be resumed from to the same weights",
+    "logging_nan_inf_filter": "ftkit stops at a loss that is not finite; it never logs it as 0.0",
+    "save_only_model": "without the optimizer a resumed run ends with other weights",
     "ignore_data_skip": "a resumed run continues with the next row",
-    "auto_find_batch_size": "if memory runs out ftkit itself starts again with smaller batches",
+    "auto_find_batch_size": "if memory runs out, ftkit starts the training again with smaller batches",
     "data_seed": "data_seed belongs to the section [data]",
 }
-MOVED = {("metrics", "metric_for_best_model"): "trainer"}  # where files of older runs have a key -> its section today
+MOVED = {("metrics", "metric_for_best_model"): "trainer"}  # section in files of older runs, key -> section today
 RETIRED = {
     "evaluation_strategy": "eval_strategy",
     "warmup_ratio": "warmup_steps (a number below 1 is the share of all steps)",
     "group_by_length": "train_sampling_strategy = group_by_length",
     "no_cuda": "use_cpu",
-    "use_mps_device": "nothing: Apple's GPU is used where there is one (use_cpu = true to avoid it)",
+    "use_mps_device": "nothing: Apple's GPU is used if there is one (use_cpu = true to avoid it)",
     "logging_dir": "nothing: the log is log.jsonl in the run folder",
     "save_safetensors": "nothing: weights are always saved as safetensors",
     "fp16_backend": "fp16 = true",
@@ -72,11 +72,11 @@ RETIRED = {
 
 def key(
     section: str,  # one of `SECTIONS`
-    default,  # the value where nothing is said
+    default,  # the value if the key is not given
     text: str,  # what the key does: the comment in settings.ini and the line in --help
     **limits,  # `low`, `high` (inclusive), `above` (exclusive), `choices`
 ):
-    "A field of `Settings` that knows its section, its explanation and its limits"
+    "Return a field of `Settings` with its section, explanation and limits"
     metadata = {"section": section, "help": text, **limits}
     if isinstance(default, dict | list):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
@@ -85,18 +85,19 @@ def key(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    "The settings of one experiment. They do not change: `replace` gives new ones."
+    "The settings of one experiment. They are immutable: `replace` returns new ones."
 
-    task: str = key("objective", "text-classification", "what the model learns to do", choices=TASKS)
+    task: str = key("objective", "text-classification", "what the model is trained to do", choices=TASKS)
     baselines: list[str] = key(
         "objective", list(BASELINES), "the rungs of the ladder that the model has to beat", choices=BASELINES
     )
     label_words: dict[str, str] = key(
         "objective",
         {},
-        "words that stand for each label when the untrained model is asked (label: words; label: words); default: the label's name",
+        "words that stand for each label when the untrained model is asked "
+        "(label: words; label: words); default: the label's name",
     )
-    num_shots: int = key("objective", 4, "labelled examples of each label that the rung few_shot is shown", low=1)
+    num_shots: int = key("objective", 4, "labelled examples of each label in the prompt of the rung few_shot", low=1)
 
     model_name_or_path: str = key(
         "model",
@@ -108,12 +109,14 @@ class Settings:
     dataset_name: str | None = key(
         "data",
         "starter",
-        "a data set on the Hub, or `starter`: the posts that come with ftkit; ignored where train_file is given",
+        "a data set on the Hub, or `starter`: the posts that come with ftkit; ignored if train_file is given",
     )
     dataset_config_name: str | None = key("data", None, "the configuration of that data set")
     train_file: str | None = key("data", None, "your own training rows: .csv .tsv .json .jsonl .parquet")
-    validation_file: str | None = key("data", None, "your own validation rows; default: carved from the training rows")
-    test_file: str | None = key("data", None, "your own test rows; default: carved from the training rows")
+    validation_file: str | None = key(
+        "data", None, "your own validation rows; default: split off from the training rows"
+    )
+    test_file: str | None = key("data", None, "your own test rows; default: split off from the training rows")
     text_column_name: str | None = key(
         "data", None, "the column with the text; default: found by name, then by content"
     )
@@ -121,22 +124,22 @@ class Settings:
     validation_size: float = key(
         "data",
         0.1,
-        "the share of the rows that becomes the validation split where the source has none",
+        "the share of the rows that becomes the validation split if the source has none",
         above=0,
         high=0.5,
     )
     test_size: float = key(
-        "data", 0.1, "the share of the rows that becomes the test split where the source has none", above=0, high=0.5
+        "data", 0.1, "the share of the rows that becomes the test split if the source has none", above=0, high=0.5
     )
     max_train_samples: int | None = key(
-        "data", None, "train on this many rows at most: a seeded shuffle, then the first ones", low=1
+        "data", None, "train on at most this many rows: the first ones after a seeded shuffle", low=1
     )
     max_eval_samples: int | None = key(
-        "data", 1000, "the same for the validation rows, which are looked at after every epoch", low=1
+        "data", 1000, "the same for the validation rows, which are scored after every epoch", low=1
     )
     max_predict_samples: int | None = key("data", None, "the same for the test rows", low=1)
     data_seed: int = key(
-        "data", 42, "governs the split and the samples; `seed` governs training", low=0, high=2**32 - 1
+        "data", 42, "seed of the split and the samples; `seed` is that of the training", low=0, high=2**32 - 1
     )
 
     max_seq_length: int = key("tokenizer", 128, "longer texts are cut to this many tokens", low=1)
@@ -147,14 +150,14 @@ class Settings:
     method: str = key(
         "model_init",
         "full",
-        "which weights learn: full, lora, top_k (the last layers and the head) or head",
+        "which weights are trained: full, lora, top_k (the last layers and the head) or head",
         choices=METHODS,
     )
-    top_k_layers: int = key("model_init", 2, "how many of the last layers learn with method = top_k", low=1)
+    top_k_layers: int = key("model_init", 2, "how many of the last layers are trained with method = top_k", low=1)
     dropout: float | None = key(
         "model_init",
         0.0,
-        "of every dropout layer while training; none: the model's own (on CPUs that costs about a sixth more time per step)",
+        "of every dropout layer while training; none: the model's own (a step takes a sixth longer on CPUs)",
         low=0,
         high=0.9,
     )
@@ -183,7 +186,7 @@ class Settings:
     train_sampling_strategy: str = key(
         "trainer",
         "group_by_length",
-        "order of the training rows: random, sequential, or group_by_length (texts of like length share a batch)",
+        "order of the training rows: random, sequential, or group_by_length (texts of similar length share a batch)",
         choices=("random", "sequential", "group_by_length"),
     )
     metric_for_best_model: str = key(
@@ -210,7 +213,7 @@ class Settings:
         self,
         **keys,  # keys of this class or fields of `TrainingArguments`
     ) -> "Settings":
-        "These settings with some keys changed; an unknown key raises `UserError`"
+        "Return these settings with some keys changed. Raises `UserError` if a key is unknown"
         own = {k: v for k, v in keys.items() if k in KEYS or k == "training_arguments"}
         extra = {k: v for k, v in keys.items() if k not in own}
         return dataclasses.replace(self, **{"training_arguments": {**self.training_arguments, **extra}, **own})
@@ -229,7 +232,7 @@ class Settings:
         name: str,  # one of `PRESETS`
         **keys,  # keys to change
     ) -> "Settings":
-        "A ready experiment"
+        "Return the settings of a ready-made experiment. Raises `UserError` if there is no such preset"
         if name not in PRESETS:
             raise UserError(
                 f"preset '{name}' is not known.{did_you_mean(name, PRESETS)} Presets: {', '.join(PRESETS)}."
@@ -240,9 +243,12 @@ class Settings:
     def read(
         cls,
         path: str | Path,  # a file such as settings.ini
-        base: "Settings | None" = None,  # what holds where the file says nothing; default: the defaults
+        base: "Settings | None" = None,  # values of the keys that the file does not give; default: the defaults
     ) -> "Settings":
-        "The settings in an .ini file; relative paths in it count from its folder. Raises `UserError` with section, key and line"
+        """Read the settings in an .ini file; relative paths in it count from its folder.
+
+        Raises `UserError` with section, key and line.
+        """
         path = Path(path)
         keys = {}
         for section, name, value, line in read_entries(path, SECTIONS):
@@ -259,9 +265,9 @@ class Settings:
 
     def to_ini(
         self,
-        first_line: str = "An ftkit experiment: `ftkit train THIS_FILE` runs it.",  # a comment on top
+        first_line: str = "An ftkit experiment: `ftkit train THIS_FILE` runs it.",  # a comment in the first line
     ) -> str:
-        "The text of a settings file, with every key explained"
+        "Return the text of a settings file, with every key explained"
         lines = [f"# {first_line}"]
         for section, text in SECTIONS.items():
             lines += ["", f"[{section}]", f"# {text}"]
@@ -294,10 +300,13 @@ PRESETS = {
 
 def check_key(
     name: str,  # the key
-    section: str,  # where it stands
+    section: str,  # the section it was given in
     where: str | None = None,  # file, line, section and key, for the message
 ) -> None:
-    "Refuse keys that are ftkit's own business, retired, unknown or in the wrong section. Fields of `TrainingArguments` pass: they are checked when the arguments are built"
+    """Raise `UserError` if a key is set by ftkit itself, retired, unknown or in the wrong section.
+
+    An unknown key of [trainer] passes: it is checked when the `TrainingArguments` are built.
+    """
     where = where or name
     if name in KEYS:
         right = KEYS[name].metadata["section"]
@@ -318,7 +327,7 @@ def parse_value(
     value: object,  # text from a file or flag, or a Python value
     where: str | None = None,  # for the message; default: the key's name
 ) -> object:
-    "`value` as the key's type, within its limits; else `UserError`"
+    "Return a value as the key's type. Raises `UserError` if it does not fit or is out of the key's limits"
     where = where or f.name
     try:
         value = convert(TYPES[f.name], value)
@@ -334,7 +343,8 @@ def parse_value(
         for item in value if isinstance(value, list) else [value]:
             if item not in rules["choices"]:
                 raise UserError(
-                    f"{where} = {quote(item)}: not a choice.{did_you_mean(str(item), rules['choices'])} Choices: {', '.join(rules['choices'])}."
+                    f"{where} = {quote(item)}: not a choice.{did_you_mean(str(item), rules['choices'])} "
+                    f"Choices: {', '.join(rules['choices'])}."
                 )
     if isinstance(value, int | float) and not isinstance(value, bool):
         problem = find_range_problem(value, rules)
@@ -347,14 +357,18 @@ def check_text(
     value: object,  # of a key
     where: str,  # for the message
 ) -> None:
-    "`UserError` where a text holds what nobody sees (a line break would be another line of settings.ini, an escape sequence is obeyed by a terminal), or a password"
+    """Raise `UserError` if a text holds control characters or a password.
+
+    A line break would start another line of settings.ini; a terminal would obey an escape sequence.
+    """
     texts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
     for text in texts:
         if isinstance(text, str) and any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
             raise UserError(f"{where} = {quote(text)}: holds a line break or a control character. Write it without.")
         if isinstance(text, str) and USER_PASSWORD.search(text):
             raise UserError(
-                f"{where}: holds a user or password in a URL, which would be kept with the run. Download the file, and name that."
+                f"{where}: holds a user or password in a URL, which would be kept with the run. "
+                "Download the file and give its path."
             )
     if isinstance(value, dict) and any(sign in text for text in texts for sign in ":;"):
         raise UserError(
@@ -363,7 +377,7 @@ def check_text(
 
 
 def find_range_problem(value: float, rules) -> str | None:
-    "What is wrong with a number, or None"
+    "Return which limit a number breaks, or None"
     if not math.isfinite(value):
         return "must be a finite number"
     if "low" in rules and value < rules["low"]:
@@ -376,7 +390,7 @@ def find_range_problem(value: float, rules) -> str | None:
 
 
 def convert(kind, value):
-    "`value` as the type `kind`; ValueError or TypeError where it does not fit"
+    "Return a value as the type `kind`. Raises `ValueError` or `TypeError` if it does not fit"
     if isinstance(kind, types.UnionType):
         if value is None or (isinstance(value, str) and value.strip().lower() in ("", "none")):
             return None
@@ -405,7 +419,7 @@ def convert(kind, value):
 
 
 def parse_bool(value) -> bool:
-    "true/false, yes/no, on/off, 1/0"
+    "Return a truth value from true/false, yes/no, on/off or 1/0. Raises `ValueError` for other words"
     if isinstance(value, bool):
         return value
     words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -415,7 +429,7 @@ def parse_bool(value) -> bool:
 
 
 def parse_pairs(text: str) -> dict[str, str]:
-    "`a: x; b: y` as a dictionary"
+    "Return `a: x; b: y` as a dictionary. Raises `ValueError` if it has another form"
     found = {}
     for part in filter(str.strip, text.split(";")):
         name, colon, value = part.partition(":")
@@ -426,7 +440,7 @@ def parse_pairs(text: str) -> dict[str, str]:
 
 
 def parse_plain(text: object) -> object:
-    "The value of a key that only `TrainingArguments` knows: bool, int, float, None or text"
+    "Return the value of a key that only `TrainingArguments` knows, as bool, int, float, None or text"
     if not isinstance(text, str):
         return text
     lowered = text.strip().lower()
@@ -441,7 +455,7 @@ def parse_plain(text: object) -> object:
 
 
 def matches_type(value: object, hint: object) -> bool:
-    "Is it a number or a truth value where the type hint wants one? Other hints suit anything"
+    "Return whether a value fits a type hint of numbers and truth values. Any value fits another hint"
     kinds = typing.get_args(hint) or (hint,)
     return (
         not set(kinds) <= {bool, int, float, type(None)}
@@ -452,10 +466,10 @@ def matches_type(value: object, hint: object) -> bool:
 
 
 def format_value(value: object) -> str:
-    "A value as it stands in settings.ini: what `convert` reads back as the same"
+    "Return a value as settings.ini has it: `convert` reads it back as the same value"
     if value is None:
         return "none"
-    if isinstance(value, Enum):  # as Transformers has them
+    if isinstance(value, Enum):  # several fields of `TrainingArguments` are enums
         value = value.value
     if isinstance(value, bool):
         return str(value).lower()
@@ -467,13 +481,13 @@ def format_value(value: object) -> str:
 
 
 def quote(value: object) -> str:
-    "A value in an error message: quoted, on one line, not endless"
+    "Return a value for an error message: quoted, on one line, at most 60 characters"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def describe_type(kind) -> str:
-    "A type in words"
+    "Return a type in words"
     names = {
         int: "a whole number",
         float: "a number",
@@ -488,7 +502,7 @@ def describe_type(kind) -> str:
 
 
 def example_value(f: dataclasses.Field) -> str:
-    "A value that would do"
+    "Return a valid value of a key, for an error message"
     default = f.default if f.default is not dataclasses.MISSING else f.default_factory()
     if default or default is False:
         return format_value(default)

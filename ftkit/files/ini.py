@@ -20,7 +20,11 @@ def read_entries(
     path: Path,  # an .ini file
     sections,  # the valid section names
 ) -> list[Entry]:
-    "Read all keys. Raises `UserError` for a file that cannot be read, a line of another form, an unknown section, a key or section given twice"
+    """Read all keys.
+
+    Raises `UserError` if the file cannot be read, a line has another form, a section is unknown,
+    or a key or section is given twice.
+    """
     entries, section, seen = {}, None, set()
     open_key = None  # an indented line continues its value
     for number, line in enumerate(read_lines(path), 1):
@@ -40,7 +44,7 @@ def read_entries(
                     f"Sections: {', '.join(sections)}."
                 )
             if section in seen:
-                raise UserError(f"{where}: the section [{section}] is given twice. Join the two.")
+                raise UserError(f"{where}: the section [{section}] is given twice. Merge the two.")
             seen.add(section)
         elif not (option := re.match(r"([^=:]*?[^=:\s])\s*[=:]\s*(.*)", text)):
             raise UserError(f"{where}: not a line of the form key = value.")

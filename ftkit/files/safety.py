@@ -1,6 +1,7 @@
-"""What is looked at before a folder from somebody else is opened: nothing in it may lead out of it, and nothing in it is run.
+"""Checks of a folder from somebody else: nothing in it may point outside of it, and no code in it is run.
 
-Transformers opens whatever path `tokenizer_config.json` and the index of the weights name, follows links, and saves what it has read with the model.
+Transformers opens any path that `tokenizer_config.json` and the index of the weights name, follows links,
+and saves what it has read with the model.
 """
 
 import json
@@ -19,52 +20,56 @@ def check_links(
     folder: Path,  # a model or run folder
     paths,  # files and folders in it
 ) -> None:
-    "`UserError` where a link leads out of the folder (in the Hub's cache: out of the model's part of it)"
+    "Raise `UserError` if a link points outside of the folder (in the Hub's cache: outside of the model's part of it)"
     root = Path(os.path.realpath(folder))
     if root.parent.name == "snapshots" and root.parents[1].name.startswith("models--"):
         root = root.parents[1]
     for path in paths:
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
             raise UserError(
-                f"{folder}: {path.relative_to(folder)} is a link to {os.readlink(path)}, outside of the folder. Put a copy of the file there."
+                f"{folder}: {path.relative_to(folder)} is a link to {os.readlink(path)}, outside of the folder. "
+                "Put a copy of the file there."
             )
 
 
 def check_run(
     folder: Path,  # a run folder
 ) -> None:
-    "`UserError` where something in a run folder would be read or written outside of it"
-    check_links(
-        folder, [*folder.iterdir(), *folder.glob("model/*"), folder / "checkpoints" / ".staging"]
-    )  # links in a checkpoint have it passed over
+    "Raise `UserError` if a link in a run folder would have files outside of it read or written"
+    # links inside a checkpoint are not checked here: `find_problem` has it skipped
+    check_links(folder, [*folder.iterdir(), *folder.glob("model/*"), folder / "checkpoints" / ".staging"])
 
 
 def check_model(
     name: str,  # a folder, or a name on the Hub
     revision: str = "main",  # branch, tag or commit on the Hub
 ) -> None:
-    "`UserError` where loading a model would read a file outside of its folder or open anything but safetensors"
+    "Raise `UserError` if loading a model would read a file outside of its folder or open anything but safetensors"
     folder = Path(name)
     if os.path.isdir(folder):
         check_links(folder, [*folder.iterdir(), *folder.glob(f"{TEMPLATES}/*")])
         if (folder / "adapter_config.json").exists():
             raise UserError(
-                f"{name}: holds an adapter. Merge it into its base model (peft: merge_and_unload), save that, and name its folder."
+                f"{name}: holds an adapter. Merge it into its base model (peft: merge_and_unload), save that, "
+                "and give the path of its folder."
             )
         if str(read_json_object(folder / "config.json").get("transformers_weights", ".safetensors")).endswith(".bin"):
             raise UserError(
-                f"{name}: its config.json names weights that are no safetensors. Only safetensors are read."
+                f"{name}: its config.json names weights that are not safetensors. Save them as safetensors."
             )
         for index in folder.glob("*.index.json"):
             if shard := find_foreign_shard(index):
-                raise UserError(f"{index}: names {shard!r}, which is no safetensors file beside it.")
+                raise UserError(f"{index}: names {shard!r}, which is not a safetensors file next to it.")
     check_tokenizer_config(name, revision)
 
 
 def find_foreign_shard(
     index: Path,  # of weights in several files
 ) -> str | None:
-    "The first name in an index that is no safetensors file beside it: it would be read from elsewhere, or as a pickle. None where all are"
+    """Return the first name in an index that is not a safetensors file next to it, or None if all are.
+
+    Transformers would read it from another folder, or as a pickle.
+    """
     shards = read_json_object(index).get("weight_map")
     for shard in shards.values() if isinstance(shards, dict) else [shards]:
         if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
@@ -76,7 +81,10 @@ def check_tokenizer_config(
     name: str,  # a folder, or a name on the Hub
     revision: str,  # branch, tag or commit on the Hub
 ) -> None:
-    "`UserError` where tokenizer_config.json names a file of this machine that is not the model's own: it would become the vocabulary"
+    """Raise `UserError` if tokenizer_config.json names a file of this machine outside of the model's folder.
+
+    Its content would become part of the vocabulary.
+    """
     from huggingface_hub import hf_hub_download
 
     try:
@@ -85,7 +93,7 @@ def check_tokenizer_config(
             if os.path.isdir(name)
             else Path(hf_hub_download(name, "tokenizer_config.json", revision=revision))
         )
-    except (OSError, ValueError):  # the model has none, or is not there: loading it says so
+    except (OSError, ValueError):  # the model has none, or does not exist: loading it raises
         return
     folder = Path(os.path.realpath(name))
     for key, value in read_json_object(file).items():
@@ -98,14 +106,15 @@ def check_tokenizer_config(
                         and not Path(os.path.realpath(place)).is_relative_to(folder)
                     ):
                         raise UserError(
-                            f"{name}: its tokenizer_config.json has {key} = {path!r}, a file outside of the model's folder. Take that line out."
+                            f"{name}: its tokenizer_config.json has {key} = {path!r}, "
+                            "a file outside of the model's folder. Remove that line."
                         )
 
 
 def read_json_object(
     file: Path,  # that may be missing
 ) -> dict:
-    "A JSON object; empty where there is no such file; `UserError` where it is something else"
+    "Read a JSON object; return an empty one if there is no such file. Raises `UserError` if it is something else"
     if not file.is_file():
         return {}
     try:
@@ -121,14 +130,14 @@ def read_json_object(
 def loading(
     what: str,  # the setting or folder, for the message
 ):
-    "Whatever the libraries raise about a model's files becomes one line"
+    "Turn an exception of the libraries about a model's files into a `UserError` of one line"
     try:
         yield
     except UserError:
         raise
     except pickle.UnpicklingError as e:
         raise UserError(
-            f"{what}: holds a pickle, which can run code, and is not opened. Save the weights as safetensors."
+            f"{what}: holds a pickle, which can run code, so it is not opened. Save the weights as safetensors."
         ) from e
     except Exception as e:
         if is_out_of_memory(e):
@@ -141,21 +150,21 @@ def loading(
 @contextmanager
 def reading_checkpoint(
     checkpoint: str | None,  # a folder; None for a training from the beginning
-    begun: Callable[[], bool],  # has a step been done, so that the checkpoint was read?
+    begun: Callable[[], bool],  # returns True after the first step: by then the checkpoint has been read
 ):
-    "Whatever the libraries raise while they read a checkpoint becomes one line"
+    "Turn an exception of the libraries while they read a checkpoint into a `UserError` of one line"
     try:
         yield
     except pickle.UnpicklingError as e:
         raise UserError(
-            f"{checkpoint}: holds more than numbers, and is not opened: it may run code. Start a new run."
+            f"{checkpoint}: holds more than numbers, which may run code, so it is not opened. Start a new run."
         ) from e
     except Exception as e:
-        passing = (
-            isinstance(e, OSError) and not isinstance(e, FileNotFoundError) or "CUDA error" in str(e)
-        )  # too many open files, a device that is busy
-        if checkpoint is None or begun() or passing or isinstance(e, UserError | RunFailed) or is_out_of_memory(e):
+        # too many open files, a busy device: another try may succeed
+        temporary = isinstance(e, OSError) and not isinstance(e, FileNotFoundError) or "CUDA error" in str(e)
+        if checkpoint is None or begun() or temporary or isinstance(e, UserError | RunFailed) or is_out_of_memory(e):
             raise
         raise UserError(
-            f"{checkpoint}: cannot be resumed from ({type(e).__name__}: {(str(e).splitlines() or [''])[0]}). Delete it to resume from the previous checkpoint."
+            f"{checkpoint}: cannot be resumed from ({type(e).__name__}: {(str(e).splitlines() or [''])[0]}). "
+            "Delete it to resume from the previous checkpoint."
         ) from e
