@@ -67,6 +67,27 @@ def small_rows(n: int = 60) -> list[dict]:
     ]
 
 
+def small_dataset(n: int = 90):
+    "The small rows as a `Dataset` with the columns text and label"
+    from datasets import Dataset
+
+    return Dataset.from_list([{"text": row["review"], "label": row["stars"]} for row in small_rows(n)])
+
+
+def quick_settings(model: str, **keys):
+    "Settings for a run of a second on `small_dataset`"
+    from ftkit.settings import Settings
+
+    defaults = {
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 8,
+        "baselines": ["majority"],
+        "learning_rate": 1e-3,
+        "dropout": 0.1,
+    }
+    return Settings().replace(**{"model_name_or_path": model, **defaults, **keys})
+
+
 def write_csv(path: Path, rows: list[dict]) -> Path:
     "Rows as a CSV file"
     with open(path, "w", newline="", encoding="utf-8") as f:

@@ -65,7 +65,7 @@ def lab(tmp_path):
             server.wait(20)
 
 
-def test_the_ten_lines_run_in_jupyterlab(lab):
+def test_ten_lines_run_in_jupyterlab(lab):
     from playwright.sync_api import expect, sync_playwright
 
     with sync_playwright() as p:

@@ -33,18 +33,18 @@ def page(site: Path, name: str) -> BeautifulSoup:
     return BeautifulSoup((site / name).read_text(encoding="utf-8"), "html.parser")
 
 
-def test_the_steps_are_the_navigation_in_order(site):
+def test_navigation_follows_the_steps(site):
     links = [a["href"] for a in page(site, "index.html").select(".bd-sidebar-primary a.reference.internal")]
     numbered = [link for link in links if re.match(r"\d\d_", link)]
     assert numbered == sorted(numbered) and len(numbered) >= 9
 
 
-def test_every_exported_function_has_an_entry_with_its_parameters(site):
+def test_exported_function_has_an_entry(site):
     entry = page(site, "03_data.html").find(id="ftkit.data.load_data")
     assert entry is not None and "max_train_samples" in entry.parent.get_text()
 
 
-def test_nothing_is_fetched_from_elsewhere(site):
+def test_site_fetches_nothing(site):
     for file in site.glob("*.html"):
         soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
         sources = [t.get("src") for t in soup.find_all(["script", "img"])] + [
@@ -53,7 +53,7 @@ def test_nothing_is_fetched_from_elsewhere(site):
         assert not [s for s in sources if s and re.match(r"(https?:)?//", s)], file.name
 
 
-def test_pages_in_a_browser(site):
+def test_pages_fit_the_browser(site):
     if not Path("/usr/bin/chromium").exists():
         pytest.skip("Debian's chromium is not installed")
     from playwright.sync_api import sync_playwright

@@ -1,14 +1,13 @@
 "A run repeated from its record: the same, within noise or different, and why; two runs compared."
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from conftest import GOOD, small_rows, write_csv
+from conftest import small_rows, write_csv
 
 from ftkit.cli.main import main
 from ftkit.fine_tuning import Run, fine_tune
@@ -55,7 +54,7 @@ def bytes_of(folder: Path) -> dict:
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_a_rerun_is_identical_and_leaves_the_first_run_as_it_was(folder, copied, capsys):
+def test_rerun_is_identical(folder, copied, capsys):
     first = copied()
     before = bytes_of(first.path)
     assert main(["train", "--rerun", str(first.path), "--run", "again", "--json"]) == 0
@@ -72,7 +71,7 @@ def test_a_rerun_is_identical_and_leaves_the_first_run_as_it_was(folder, copied,
     assert bytes_of(first.path) == before
 
 
-def test_a_learning_rate_changed_in_the_settings_gives_another_result_from_a_step_on(copied):
+def test_changed_settings_are_named(copied):
     first = copied(lambda record: record.update(settings_sha256="0" * 64), learning_rate=1e-9)
     said = first.rerun().record["rerun"]
     assert (
@@ -83,7 +82,7 @@ def test_a_learning_rate_changed_in_the_settings_gives_another_result_from_a_ste
     assert "cause: settings.ini: 000000000000 then" in said["text"]
 
 
-def test_another_seed_is_named_by_the_weights_that_it_starts_from(copied):
+def test_changed_seed_is_named(copied):
     said = copied(seed=7).rerun().record["rerun"]
     assert said["outcome"] == "within noise" and said["first_different_step"] == 1
     assert list(said["changed"]["weights"]) == ["first_sha256"] and "cause: first weights: " in said["text"]
@@ -91,7 +90,7 @@ def test_another_seed_is_named_by_the_weights_that_it_starts_from(copied):
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_rows_that_changed_are_named_by_their_split_before_and_after(folder, copied, tmp_path, capsys, split):
+def test_changed_rows_are_named(folder, copied, tmp_path, capsys, split):
     text = (folder / f"{split}.csv").read_text()
     (tmp_path / "other.csv").write_text(text.replace("lovely", "awful", 1))
     said = copied(**{f"{split}_file": str(tmp_path / "other.csv")}).rerun().record["rerun"]
@@ -103,7 +102,7 @@ def test_rows_that_changed_are_named_by_their_split_before_and_after(folder, cop
     assert f"not as when first was made: {split} rows: " in capsys.readouterr().err
 
 
-def test_another_number_of_threads_is_named(copied, capsys):
+def test_changed_threads_are_named(copied, capsys):
     first, before = copied(), torch.get_num_threads()
     torch.set_num_threads(3 - before)
     try:
@@ -116,7 +115,7 @@ def test_another_number_of_threads_is_named(copied, capsys):
     assert "test predictions differ; " in said["text"] and "no significant difference between" in said["text"]
 
 
-def test_versions_and_tokens_that_changed_are_named(copied):
+def test_changed_versions_are_named(copied):
     def older(record):
         record["versions"].update(torch="2.0.0", gone="1.0")
         record["weights"]["final_sha256"] = record["tokens_sha256"] = "0" * 64
@@ -140,7 +139,7 @@ def test_versions_and_tokens_that_changed_are_named(copied):
     assert "cause: first was resumed with threads 8, not 2" in said["text"]
 
 
-def test_a_run_that_was_killed_is_compared_as_far_as_it_came(copied):
+def test_killed_run_is_compared(copied):
     first = copied(
         lambda record: record.update(
             status="failed", metrics=None, weights={**record["weights"], "final_sha256": None}
@@ -161,7 +160,7 @@ def test_a_run_that_was_killed_is_compared_as_far_as_it_came(copied):
     )
 
 
-def test_a_record_with_little_in_it_does(copied):
+def test_sparse_record_is_compared(copied):
     def little(record):
         for key in ("versions", "machine", "data", "metrics", "weights"):
             del record[key]
@@ -172,7 +171,7 @@ def test_a_record_with_little_in_it_does(copied):
     assert said["outcome"] is None and said["changed"] == {} and "there is nothing to compare" in said["text"]
 
 
-def test_rows_from_python_must_be_given_again(folder, copied, capsys):
+def test_rerun_needs_python_rows(folder, copied, capsys):
     rows = {split: pd.read_csv(folder / f"{split}.csv") for split in ("train", "validation", "test")}
     first = copied(train_file=None, validation_file=None, test_file=None, dataset_name=None)
     assert main(["train", "--rerun", str(first.path)]) == 2
@@ -183,7 +182,7 @@ def test_rows_from_python_must_be_given_again(folder, copied, capsys):
     assert first.rerun(rows, "again").record["rerun"]["outcome"] == "identical"
 
 
-def test_a_file_that_is_gone_is_one_clear_line_and_leaves_nothing(copied, capsys):
+def test_rerun_names_missing_file(copied, capsys):
     first = copied(train_file="/nowhere/mine.csv")
     before = bytes_of(first.path.parent)
     assert main(["train", "--rerun", str(first.path), "--run", "again"]) == 2
@@ -207,19 +206,19 @@ def test_a_file_that_is_gone_is_one_clear_line_and_leaves_nothing(copied, capsys
         (["--run", "../x"], "run name '../x'"),
     ],
 )
-def test_what_goes_not_with_a_rerun_is_said(folder, capsys, more, message):
+def test_rerun_refuses_other_flags(folder, capsys, more, message):
     before = bytes_of(folder)
     assert main(["train", "--rerun", "first", "--runs_dir", str(folder / "runs"), *more]) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1 and bytes_of(folder) == before
 
 
-def test_a_run_that_is_not_there_is_not_repeated(folder, capsys):
+def test_rerun_refuses_unknown_run(folder, capsys):
     assert main(["train", "--rerun", "frist", "--runs_dir", str(folder / "runs")]) == 2
     assert "there is no run 'frist'" in capsys.readouterr().err
 
 
-def test_two_runs_are_compared_in_all_that_made_them(folder, copied, capsys):
+def test_compare_runs_names_all_changes(folder, copied, capsys):
     def other(record):
         record["versions"]["torch"], record["machine"]["threads"], record["data"]["train"]["sha256"] = (
             "2.0.0\x1b[2J",
@@ -270,7 +269,7 @@ def test_two_runs_are_compared_in_all_that_made_them(folder, copied, capsys):
     assert "first and second no significant difference between" in said and "\x1b" not in said
 
 
-def test_a_run_compared_with_itself_has_nothing_that_changed(folder):
+def test_run_equals_itself(folder):
     run = Run(folder / "runs/first")
     found = compare_runs(run, run, run.task)
     assert (
@@ -278,45 +277,3 @@ def test_a_run_compared_with_itself_has_nothing_that_changed(folder):
         and found["losses"]["same"]
     )
     assert found["same"][:2] == ["settings", "data"]
-
-
-@pytest.mark.parametrize(
-    "name, message",
-    [
-        ("x.txt", "ends in .csv or .jsonl"),
-        (".", "is a folder"),
-        ("none/x.csv", "there is no folder"),
-        ("train.csv", "the file that is read"),
-    ],
-)
-def test_predictions_that_cannot_be_written_are_refused_before_the_work(folder, capsys, monkeypatch, name, message):
-    monkeypatch.setattr(Run, "predict", lambda *_: pytest.fail("the work was started"))
-    rows = (folder / "train.csv").read_bytes()
-    assert (
-        main(
-            [
-                "predict",
-                "first",
-                "--runs_dir",
-                str(folder / "runs"),
-                "--file",
-                str(folder / "train.csv"),
-                "--out",
-                str(folder / name),
-            ]
-        )
-        == 2
-    )
-    assert message in capsys.readouterr().err and (folder / "train.csv").read_bytes() == rows
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
-def test_predictions_for_a_folder_that_cannot_be_written_are_refused(folder, tmp_path, capsys):
-    tmp_path.chmod(0o500)
-    try:
-        assert (
-            main(["predict", "first", GOOD, "--runs_dir", str(folder / "runs"), "--out", str(tmp_path / "x.csv")]) == 2
-        )
-    finally:
-        tmp_path.chmod(0o700)
-    assert "cannot be written to" in capsys.readouterr().err

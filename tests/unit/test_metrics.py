@@ -24,7 +24,7 @@ TRUTH = RNG.integers(0, 3, 400)
 GUESS = np.where(RNG.random(400) < 0.7, TRUTH, RNG.integers(0, 3, 400))
 
 
-def test_points_equal_scikit_learn():
+def test_scores_equal_scikit_learn():
     scores = score(GUESS, TRUTH, ["a", "b", "c"])
     assert scores["accuracy"].value == (GUESS == TRUTH).mean()
     for name, function in (("f1", f1_score), ("precision", precision_score), ("recall", recall_score)):
@@ -34,7 +34,7 @@ def test_points_equal_scikit_learn():
         )
 
 
-def test_the_evaluate_metrics_need_no_network(monkeypatch):
+def test_evaluate_metrics_work_offline(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     both = evaluate.combine([Accuracy(), MacroF1()]).compute(predictions=GUESS, references=TRUTH)
     scores = score(GUESS, TRUTH, ["a", "b", "c"])
@@ -50,7 +50,7 @@ def test_wilson_holds_its_level():
         assert 0.93 <= np.mean([intervals[k].low <= p <= intervals[k].high for k in draws.tolist()]) <= 0.975
 
 
-def test_the_interval_of_macro_f1_holds_its_level():
+def test_f1_interval_holds_its_level():
     cells = np.array([[60, 10, 5], [8, 50, 12], [6, 9, 40]]) / 200
     truth = float(compute_scores(cells * 1e6)["f1_macro"])
     hits = []
@@ -62,14 +62,14 @@ def test_the_interval_of_macro_f1_holds_its_level():
     assert 0.91 <= np.mean(hits) <= 0.985
 
 
-def test_resampled_matrices_are_the_bootstrap_over_rows():
+def test_resampling_equals_row_bootstrap():
     ours = score(GUESS, TRUTH, ["a", "b", "c"], num_resamples=4000)["f1_macro"]
     rows = RNG.integers(0, 400, (2000, 400))
     draws = [f1_score(TRUTH[r], GUESS[r], average="macro") for r in rows]
     assert (ours.low, ours.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.006)
 
 
-def test_mcnemar_is_the_exact_test():
+def test_mcnemar_test_is_exact():
     a, b = np.where(RNG.random(400) < 0.8, TRUTH, 9), np.where(RNG.random(400) < 0.72, TRUTH, 9)
     only_a, only_b = ((a == TRUTH) & (b != TRUTH)).sum(), ((a != TRUTH) & (b == TRUTH)).sum()
     verdict = compare(a, b, TRUTH)
@@ -80,7 +80,7 @@ def test_mcnemar_is_the_exact_test():
     )
 
 
-def test_two_equal_models_are_rarely_told_apart():
+def test_equal_models_rarely_differ():
     flags = 0
     for _ in range(1000):
         kind = RNG.choice(4, 300, p=[0.1, 0.1, 0.7, 0.1])  # only a, only b, both, none right
@@ -105,7 +105,7 @@ def test_verdicts_in_words():
     assert "no significant difference between" in close and "rows" in close
 
 
-def test_the_planned_number_of_rows_has_its_power():
+def test_rows_needed_has_its_power():
     gap, discordance = 0.05, 0.2
     n = rows_needed(discordance, gap)
     seen = 0
@@ -116,7 +116,7 @@ def test_the_planned_number_of_rows_has_its_power():
 
 
 @pytest.mark.parametrize("guess", [TRUTH, np.zeros(400, int), (TRUTH + 1) % 3])
-def test_perfect_constant_and_wrong_predictions_have_scores(guess):
+def test_extreme_predictions_have_scores(guess):
     scores = score(guess, TRUTH, ["a", "b", "c", "never seen"])
     for value in [
         scores["accuracy"],
@@ -127,7 +127,7 @@ def test_perfect_constant_and_wrong_predictions_have_scores(guess):
     assert scores["per_class"]["never seen"]["recall"].n == 0
 
 
-def test_a_calibrated_model_is_seen_as_one():
+def test_calibration_separates_models():
     logits = RNG.normal(size=(2000, 3)) * 2
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     truth = np.array([RNG.choice(3, p=row) for row in p])

@@ -41,7 +41,7 @@ def copy(tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", ["nbdev-export", "nbdev-clean", "docs/headers.py", "docs/readme.py"])
-def test_what_is_generated_is_up_to_date(copy, command):
+def test_generated_files_are_current(copy, command):
     program = [BIN / command] if command.startswith("nbdev") else [sys.executable, command]
     done = subprocess.run(
         program, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, text=True
@@ -53,7 +53,7 @@ def test_what_is_generated_is_up_to_date(copy, command):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_notebook_begins_with_badge_and_install_cell(path):
+def test_notebook_begins_with_badge(path):
     from headers import header
 
     cells = json.loads(path.read_text())["cells"]
@@ -62,7 +62,7 @@ def test_a_notebook_begins_with_badge_and_install_cell(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_outputs_are_true_and_shareable(path):
+def test_outputs_are_shareable(path):
     notebook = json.loads(path.read_text())
     code = [c for c in notebook["cells"] if c["cell_type"] == "code"]
     outputs = [o for c in code for o in c["outputs"]]
@@ -80,7 +80,7 @@ def test_outputs_are_true_and_shareable(path):
     assert sum(bool(c["outputs"]) for c in code) >= (2 if path.stem == "index" else 3)
 
 
-def test_links_between_notebooks_arrive():
+def test_links_have_targets():
     for path in [*NOTEBOOKS, ROOT / "README.md"]:
         text = (
             "".join(
@@ -93,7 +93,7 @@ def test_links_between_notebooks_arrive():
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
-def test_the_readme_says_how_to_test_and_ci_does_it():
+def test_readme_and_ci_run_tests():
     assert "make test" in (ROOT / "README.md").read_text() and "make run" in (ROOT / "README.md").read_text()
     assert "make test" in (ROOT / ".ci/run").read_text()
 
@@ -101,7 +101,7 @@ def test_the_readme_says_how_to_test_and_ci_does_it():
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "ftkit").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT / "ftkit"))
 )
-def test_libraries_are_used_by_their_public_names_and_safely(path):
+def test_library_calls_are_safe(path):
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if (
@@ -119,7 +119,7 @@ def test_libraries_are_used_by_their_public_names_and_safely(path):
                 assert keys.get("use_safetensors") == "True" or "Tokenizer" in name or "Config" in name
 
 
-def test_fine_tune_reads_like_the_table_of_seven_steps():
+def test_fine_tune_follows_seven_steps():
     source = (ROOT / "ftkit/fine_tuning.py").read_text()
     function = next(n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == "fine_tune")
     body = ast.unparse(function)

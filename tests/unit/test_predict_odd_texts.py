@@ -109,14 +109,14 @@ def saved(classifier, tmp_path_factory):
 
 @pytest.mark.figure(19)
 @pytest.mark.parametrize("name", [*ODD, *LONG])
-def test_an_odd_text_has_the_same_logits_alone_and_in_any_batch(classifier, answers, name):
+def test_odd_text_ignores_its_batch(classifier, answers, name):
     alone = predict_logits(*classifier, [{**ODD, **LONG}[name]])[0]
     assert np.isfinite(alone).all() and np.abs(answers[name] - alone).max() < 1e-5
 
 
 @pytest.mark.figure(19)
 @pytest.mark.parametrize("name", UNUSABLE)
-def test_a_text_that_cannot_be_classified_is_answered_with_the_reason_in_its_place(classifier, name):
+def test_unusable_text_gets_a_reason(classifier, name):
     text, reason = UNUSABLE[name]
     rows = predict_rows(*classifier, [GOOD, text, text, BAD, text])
     assert [r.get("error") for r in rows] == [None, reason, reason, None, reason]
@@ -128,7 +128,7 @@ def test_a_text_that_cannot_be_classified_is_answered_with_the_reason_in_its_pla
 
 @pytest.mark.figure(19)
 @pytest.mark.parametrize("name", [name for name in ODD if name[0] in "<["] + ["80,000 control tokens"])
-def test_no_text_acts_as_a_control_token(classifier, name):
+def test_control_tokens_are_plain_text(classifier, name):
     model, tokenizer = classifier
     text = {**ODD, **LONG}[name]
     ((_, batch),) = iter_batches([text, "word " * 300], tokenizer)
@@ -140,7 +140,7 @@ def test_no_text_acts_as_a_control_token(classifier, name):
 
 
 @pytest.mark.figure(19)
-def test_the_tokens_of_training_are_those_of_predict(classifier):
+def test_training_and_predict_tokens_agree(classifier):
     from datasets import Dataset
 
     texts = [*ODD.values(), *PLAIN]
@@ -160,7 +160,7 @@ def test_the_tokens_of_training_are_those_of_predict(classifier):
 
 @pytest.mark.figure(19)
 @pytest.mark.parametrize("batch_size", [1, 8])
-def test_a_pipeline_gives_the_same_answers(classifier, saved, batch_size):
+def test_pipeline_answers_are_equal(classifier, saved, batch_size):
     texts = [*ODD.values(), *PLAIN, LONG["80,000 control tokens"][:20_000]]
     answered = pipeline(
         "text-classification", str(saved), top_k=None, truncation=True, max_length=128, batch_size=batch_size
@@ -171,7 +171,7 @@ def test_a_pipeline_gives_the_same_answers(classifier, saved, batch_size):
 
 
 @pytest.mark.figure(19)
-def test_a_run_and_the_pipeline_on_its_model_give_the_same_answers(trained):
+def test_run_and_pipeline_agree(trained):
     from ftkit.fine_tuning import Run
 
     folder, _ = trained
@@ -185,7 +185,7 @@ def test_a_run_and_the_pipeline_on_its_model_give_the_same_answers(trained):
 
 
 @pytest.mark.figure(19)
-def test_a_tokenizer_that_pads_on_the_left_makes_no_difference(classifier, saved, tmp_path):
+def test_left_padding_changes_nothing(classifier, saved, tmp_path):
     model, tokenizer = classifier
     texts = [*PLAIN, *ODD.values()]
     wanted = predict_logits(model, tokenizer, texts)
@@ -209,7 +209,7 @@ def test_a_tokenizer_that_pads_on_the_left_makes_no_difference(classifier, saved
 
 
 @pytest.mark.figure(19)
-def test_a_text_of_which_the_tokenizer_leaves_nothing_does_not_depend_on_its_batch(tiny):
+def test_text_without_tokens_is_stable(tiny):
     tokenizer = load_tokenizer(tiny)
     tokenizer.backend_tokenizer.normalizer = normalizers.Replace("\u0301", "")
     model = load_model(tiny, LABELS, tokenizer).eval()
@@ -219,7 +219,7 @@ def test_a_text_of_which_the_tokenizer_leaves_nothing_does_not_depend_on_its_bat
 
 
 @pytest.mark.parametrize("limit", [8, 128])
-def test_a_long_text_has_the_tokens_of_its_whole(classifier, limit):
+def test_long_text_keeps_its_tokens(classifier, limit):
     _, tokenizer = classifier
     letters, rng = list("abcdefgh ,.-\n\té中😀\u0301"), np.random.default_rng(limit)
     texts = [

@@ -2,9 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
-import time
 
 import pytest
 from conftest import BAD, GOOD, small_rows, write_csv
@@ -28,8 +25,8 @@ WRONG = [
     (["train", "--seed", "-1"], "--seed = -1: must be at least 0."),
     (["train", "--evaluation_strategy", "epoch"], "this name is retired. Write eval_strategy."),
     (["train", "--output_dir", "x"], "ftkit sets this itself"),
-    (["train", "--save_only_model", "true"], "cannot be resumed from to the same weights"),
-    (["train", "--auto_find_batch_size", "true"], "ftkit itself starts again with smaller batches"),
+    (["train", "--save_only_model", "true"], "without the optimizer a resumed run ends with other weights"),
+    (["train", "--auto_find_batch_size", "true"], "ftkit starts the training again with smaller batches"),
     (["train", "--bf16", "mine.ini"], "bf16 = 'mine.ini': expected"),
     (["train", "--report_to", "comet_ml", "--max_train_samples", "30"], "[trainer]: CometCallback requires comet-ml"),
     (["train", "--max_steps", "1.5"], "max_steps = 1.5: expected int."),
@@ -64,7 +61,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("args, message", WRONG, ids=lambda x: " ".join(x)[:40] if isinstance(x, list) else "")
-def test_a_wrong_input_is_one_clear_line_and_leaves_nothing(folder, ftkit, args, message):
+def test_wrong_input_is_one_line(folder, ftkit, args, message):
     done = ftkit(*args, cwd=folder)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr and done.stderr.startswith("ftkit: ") and done.stderr.count("\n") == 1
@@ -72,7 +69,7 @@ def test_a_wrong_input_is_one_clear_line_and_leaves_nothing(folder, ftkit, args,
     assert [p.name for p in folder.rglob("*") if p.name != "runs"] == ["mine.csv"]
 
 
-def test_train_says_in_json_what_the_design_promises(trained):
+def test_train_prints_the_record(trained):
     folder, record = trained
     assert record["status"] == "finished" and record["reason"] is None
     assert record == {**json.loads((folder / "runs/small/run.json").read_text()), "run": record["run"]}
@@ -98,7 +95,7 @@ def test_train_says_in_json_what_the_design_promises(trained):
     assert record["looks"] == 1
 
 
-def test_the_run_folder_holds_what_the_design_promises(trained):
+def test_run_folder_is_complete(trained):
     folder, _ = trained
     names = {p.name for p in (folder / "runs/small").iterdir()}
     assert {
@@ -119,7 +116,7 @@ def test_the_run_folder_holds_what_the_design_promises(trained):
     assert not list((folder / "runs/small").rglob("training_args.bin"))
 
 
-def test_the_model_opens_with_a_pipeline(trained):
+def test_model_opens_in_pipeline(trained):
     from transformers import pipeline
 
     folder, _ = trained
@@ -129,7 +126,7 @@ def test_the_model_opens_with_a_pipeline(trained):
     assert "good" in card and "sha256" in card and "Limits" in card
 
 
-def test_predict_gives_one_row_per_text_in_order(trained, ftkit):
+def test_predict_answers_in_order(trained, ftkit):
     folder, _ = trained
     done = ftkit("predict", "small", GOOD, "", BAD, "--json", cwd=folder)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -141,7 +138,7 @@ def test_predict_gives_one_row_per_text_in_order(trained, ftkit):
     assert abs(sum(rows[0]["scores"].values()) - 1) < 1e-6 and rows[0]["score"] == max(rows[0]["scores"].values())
 
 
-def test_predict_writes_files_without_formulas(trained, ftkit, tmp_path):
+def test_predict_escapes_formulas(trained, ftkit, tmp_path):
     folder, _ = trained
     texts = ["=cmd|' /C calc'!A0", "plain", "@SUM(1)", "  "]
     write_csv(tmp_path / "in.csv", [{"review": t, "x": "1"} for t in texts])
@@ -156,7 +153,7 @@ def test_predict_writes_files_without_formulas(trained, ftkit, tmp_path):
     assert [json.loads(line)["text"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == texts
 
 
-def test_evaluate_scores_the_run_and_counts_the_look(trained, ftkit):
+def test_evaluate_counts_the_look(trained, ftkit):
     folder, record = trained
     done = ftkit("evaluate", "small", "--json", cwd=folder)
     result = json.loads(done.stdout)
@@ -166,7 +163,7 @@ def test_evaluate_scores_the_run_and_counts_the_look(trained, ftkit):
     assert json.loads(again.stdout)["rows"] == 90
 
 
-def test_runs_are_listed_and_compared(trained, ftkit):
+def test_runs_are_compared(trained, ftkit):
     folder, _ = trained
     done = ftkit(
         "train",
@@ -204,37 +201,3 @@ def base_model(folder):
     from ftkit.fine_tuning import Run
 
     return Run.load("small", folder / "runs").settings.model_name_or_path
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import ftkit",
-        "from ftkit.cli.main import main; main(['--help'])",
-        "from ftkit.cli.main import main; main(['train', '--help'])",
-    ],
-)
-def test_help_loads_neither_torch_nor_transformers(code):
-    check = f"import sys\ntry:\n    {code}\nexcept SystemExit: pass\nassert not {{'torch', 'transformers', 'datasets', 'pandas'}} & set(sys.modules)"
-    start = time.perf_counter()
-    assert subprocess.run([sys.executable, "-c", check], stdout=subprocess.DEVNULL).returncode == 0
-    empty = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import argparse, configparser, dataclasses"], check=True)
-    assert empty - start < 0.5 + (time.perf_counter() - empty)
-
-
-def test_the_flags_are_the_keys(ftkit, tmp_path):
-    from ftkit.settings import KEYS
-
-    text = ftkit("train", "--help", cwd=tmp_path).stdout
-    assert all(f"--{name}" in text for name in KEYS)
-
-
-def test_words_may_stand_behind_a_flag(trained, ftkit):
-    folder, _ = trained
-    first, second = (
-        ftkit("predict", "small", *words, cwd=folder)
-        for words in (["--json", "a text", "another"], ["a text", "another", "--json"])
-    )
-    assert first.returncode == 0 and first.stdout == second.stdout and len(first.stdout.splitlines()) == 2
-    assert "unrecognized arguments: --jsn" in ftkit("predict", "small", "--jsn", "a text", cwd=folder).stderr

@@ -26,7 +26,7 @@ def fill(root, tiny) -> None:
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
 
 
-def test_the_preset_gpt2_tweets_runs_unchanged_against_a_hub(tmp_path, ftkit, tiny):
+def test_preset_runs_from_a_hub(tmp_path, ftkit, tiny):
     fill(tmp_path / "hub", tiny)
     with serve(tmp_path / "hub") as (address, requests):
         env = {
@@ -45,7 +45,7 @@ def test_the_preset_gpt2_tweets_runs_unchanged_against_a_hub(tmp_path, ftkit, ti
     assert any("gpt2/resolve" in r for r in requests) and any("tweet_sentiment_extraction" in r for r in requests)
 
 
-def test_a_name_that_the_hub_does_not_have_is_one_clear_line(tmp_path, ftkit):
+def test_unknown_hub_name_is_refused(tmp_path, ftkit):
     (tmp_path / "hub").mkdir()
     with serve(tmp_path / "hub") as (address, _):
         env = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}

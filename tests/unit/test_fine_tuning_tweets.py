@@ -62,7 +62,7 @@ def plain_transformers(tweets, seed, folder) -> float:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_thousand_tweets_reach_what_the_plain_trainer_reaches(tweets, ftkit, tmp_path):
+def test_tweets_match_plain_trainer(tweets, ftkit, tmp_path):
     ours, plain = [], []
     for seed in SEEDS:
         keys = [

@@ -1,0 +1,91 @@
+"Whole runs: what they learn, what they keep, what changes their weights."
+
+import numpy as np
+import pytest
+import torch
+from conftest import quick_settings, small_dataset
+
+from ftkit.data import load_data
+from ftkit.fine_tuning import fine_tune
+from ftkit.metrics import softmax
+from ftkit.settings import Settings
+from ftkit.views.errors import error_table
+
+STARTER = [
+    pytest.param(
+        {"max_train_samples": 1000, "num_train_epochs": 2, "per_device_train_batch_size": 16}, id="ten lines"
+    ),
+    pytest.param({}, id="make run", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+]
+
+
+@pytest.mark.parametrize("keys", STARTER)
+def test_starter_beats_tfidf(tmp_path, keys):
+    run = fine_tune(Settings(baselines=["majority", "tfidf"], **keys), runs_dir=tmp_path)
+    verdict = run.verdicts[1]
+    assert verdict["b"] == "tfidf" and verdict["low"] > 0 and verdict["p"] < 0.01
+    assert run.metrics["test"]["accuracy"].low > run.baselines["tfidf"]["accuracy"].value
+
+
+@pytest.mark.parametrize("strategy", ["random", "group_by_length", "sequential"])
+def test_predictions_keep_row_order(tiny, tmp_path, strategy):
+    data, _ = load_data(small_dataset())
+    run = fine_tune(quick_settings(tiny, train_sampling_strategy=strategy), small_dataset(), tmp_path, "x")
+    for name in ("validation", "test"):
+        rows = run.predictions.query("split == @name")
+        assert rows.text.tolist() == data[name]["text"][:] and rows.label.tolist() == [
+            data[name].features["label"].int2str(i) for i in data[name]["label"]
+        ]
+        answers = run.predict(rows.text.tolist())
+        assert np.allclose([list(a["scores"].values()) for a in answers], softmax(np.stack(rows.logits)), atol=1e-5)
+
+
+def test_weights_ignore_evaluation_and_random_state(tiny, tmp_path):
+    def final(name, stray=0, **keys):
+        torch.rand(1 + stray)
+        return fine_tune(quick_settings(tiny, **keys), small_dataset(), tmp_path, name).record["weights"][
+            "final_sha256"
+        ]
+
+    wanted = final("a", load_best_model_at_end=False)
+    assert final("b", stray=7, load_best_model_at_end=False) == wanted
+    assert final("c", eval_strategy="no") == wanted
+    assert final("d", eval_strategy="steps", eval_steps=3, save_strategy="no", load_best_model_at_end=False) == wanted
+    assert final("e", load_best_model_at_end=False, seed=1) != wanted
+
+
+@pytest.mark.parametrize("method", ["lora", "top_k", "head"])
+def test_every_method_saves_a_model(tiny, tmp_path, method):
+    run = fine_tune(quick_settings(tiny, method=method, top_k_layers=1), small_dataset(), tmp_path, "x")
+    assert (run.path / "model/model.safetensors").is_file() and not (
+        run.path / "model/adapter_model.safetensors"
+    ).exists()
+    rows = run.predictions.query("split == 'test'")
+    assert [a["label"] for a in run.predict(rows.text.tolist())] == [
+        run.labels[i] for i in np.stack(rows.logits).argmax(-1)
+    ]
+
+
+def test_early_stopping_ends_training(tiny, tmp_path):
+    run = fine_tune(
+        quick_settings(tiny, num_train_epochs=20, early_stopping_patience=1, learning_rate=1e-9),
+        small_dataset(),
+        tmp_path,
+        "x",
+    )
+    assert run.history[-1]["epoch"] == 2 and run.status == "finished"
+
+
+def test_best_epoch_is_kept(tiny, tmp_path):
+    run = fine_tune(quick_settings(tiny, num_train_epochs=4, learning_rate=5e-3), small_dataset(), tmp_path, "x")
+    best = max(row["eval_accuracy"] for row in run.history if "eval_accuracy" in row)
+    assert run.metrics["validation"]["accuracy"].value == pytest.approx(best)
+
+
+def test_run_keeps_settings_and_name(tiny, tmp_path):
+    settings = quick_settings(tiny, adam_beta2=0.95, dataset_name=None)
+    run = fine_tune(settings, small_dataset(), tmp_path, "x")
+    assert run.settings == settings and run.record["data"]["read"] == {"train": 90}
+    with pytest.raises(ValueError, match="there is already a run 'x'"):
+        fine_tune(settings, small_dataset(), tmp_path, "x")
+    assert {"text", "label", "predicted", "confidence"} == set(error_table(run).columns)
