@@ -1,4 +1,4 @@
-"What happens beside the training: the log, the checkpoints, and what a person sees."
+"Callbacks of the training: the log, the checkpoints, the stop, and the progress that a person sees."
 
 import math
 import shutil
@@ -27,53 +27,51 @@ from ftkit.runs.checkpoints import (
 from ftkit.views.console import in_notebook
 from ftkit.views.progress import LiveChart
 
-SAVING_SHARE = 0.05  # of the training's time, which saving between the epochs may take
-WRITE_SPEED = 200e6  # bytes a second: assumed until the first checkpoint was written
+SAVING_SHARE = 0.05  # of the training time, for saving between the epochs' ends
+WRITE_SPEED = 200e6  # bytes per second, assumed until the first checkpoint is written
 
 
 class RunLog(TrainerCallback):
-    "Every logged step as a line of log.jsonl"
+    "Appends every logged step of the training to log.jsonl"
 
     def __init__(self, run):
         self.run, self.training = run, False
 
     def on_train_begin(self, args, state, control, **kwargs):
-        "What is logged from here on belongs to the curve"
+        "Start to record: what is logged from here on belongs to the curve"
         self.training = True
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        "Numbers as the Trainer logs them"
-        if (
-            self.training and "train_runtime" not in logs
-        ):  # its train_loss is wrong after a resume: the curve is in the other lines
+        "Append what the Trainer logs, but not its summary: after a resume its train_loss is wrong"
+        if self.training and "train_runtime" not in logs:
             self.run.log(step=state.global_step, **logs)
 
     def on_train_end(self, args, state, control, **kwargs):
-        "A later evaluation is no part of the curve"
+        "Stop recording: a later evaluation is not part of the curve"
         self.training = False
 
 
 class Checkpoints(TrainerCallback):
-    """Saves as often as its share of the time allows, turns what the Trainer has written into whole checkpoints, and keeps the newest and the best.
+    """Saves as often as its share of the time allows, and keeps the newest checkpoints and the best.
 
-    The epochs' ends are saved whatever they cost, as the best epoch is one of them; what they cost is taken from the share.
+    The epochs' ends are saved whatever they cost, as the best epoch is one of them; their cost counts
+    towards the share.
     """
 
     def __init__(
         self,
         run,  # the run whose checkpoints these are
-        limit: int | None = None,  # save_total_limit: newest checkpoints to keep beside the best; default: 2
+        limit: int | None = None,  # save_total_limit: newest checkpoints to keep next to the best; default: 2
         share: float | None = None,  # of the time, for saving between the epochs' ends; default: SAVING_SHARE
     ):
-        self.run, self.folder, self.limit, self.share = (
-            run,
-            run.path / "checkpoints",
-            limit or 2,
-            SAVING_SHARE if share is None else share,
-        )
+        self.run, self.folder, self.limit = run, run.path / "checkpoints", limit or 2
+        self.share = SAVING_SHARE if share is None else share
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        "The best checkpoint is where this folder is now, not where it was when it was written. Room for the kept ones, the best and a new one is asked for now"
+        """Start the clocks and find the best checkpoint, as the run folder may have moved.
+
+        Raises `RunFailed` if the disk has no room for the checkpoints to keep, the best and a new one.
+        """
         self.began, self.before = time.monotonic(), self.run.record["timing"]["train_seconds"] or 0.0
         self.saved = self.asked = self.began
         self.first, self.spent = state.global_step, 0.0
@@ -81,28 +79,27 @@ class Checkpoints(TrainerCallback):
         self.cost = self.bytes / WRITE_SPEED
         shutil.rmtree(self.folder / STAGING, ignore_errors=True)
         self.folder.mkdir(exist_ok=True)
-        there = len(list(self.folder.glob("step-*")))
-        check_free_space(
-            self.folder,
-            max(1, self.limit + 2 - there) * self.bytes,
-            f"training, with room for {self.limit + 2} checkpoints,",
-        )
+        missing = self.limit + 2 - len(list(self.folder.glob("step-*")))
+        needs = f"training, with room for {self.limit + 2} checkpoints,"
+        check_free_space(self.folder, max(1, missing) * self.bytes, needs)
         self.run.update(checkpoint_bytes=self.bytes)
-        self.find_best(state)
+        self.locate_best(state)
 
-    def find_best(self, state) -> None:
-        "Where the best checkpoint stands"
+    def locate_best(self, state) -> None:
+        "Set the path of the best checkpoint to this run folder, or to None if it has been deleted"
         best = self.folder / f"step-{state.best_global_step}"
         state.best_model_checkpoint = str(best) if best.is_dir() else None
 
     def on_step_end(self, args, state, control, **kwargs):
-        "Is it worth a checkpoint? Its time must be within the share of the time since the last one, and with the saves to come within that of the whole training"
+        """Request a checkpoint if its time is within the share, and raise `RunFailed` if the disk has no room for it.
+
+        The share is that of the time since the last save and, with the saves to come, that of the whole training.
+        """
         self.asked = time.monotonic()
-        whole = (
-            (self.asked - self.began) * (state.max_steps - self.first) / (state.global_step - self.first)
-        )  # seconds, at the pace so far
+        pace = (self.asked - self.began) / (state.global_step - self.first)  # seconds per step so far
+        total = pace * (state.max_steps - self.first)
         to_come = self.cost * (1 + count_saves_left(args, state))
-        affordable = self.share * (self.asked - self.saved) >= self.cost and self.share * whole >= self.spent + to_come
+        affordable = self.share * (self.asked - self.saved) >= self.cost and self.share * total >= self.spent + to_come
         follows = is_epoch_end(state) and "epoch" in (args.eval_strategy, args.save_strategy)
         if affordable and args.save_strategy != "no" and not follows:
             control.should_save = True
@@ -110,25 +107,26 @@ class Checkpoints(TrainerCallback):
             check_free_space(self.folder, self.bytes, f"the checkpoint of step {state.global_step}")
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs):
-        "A save that follows is timed from here. The best step so far is saved whatever `save_steps` says: else its weights could not be given"
+        """Request a checkpoint of the best step so far, whatever `save_steps` says: its weights are read at the end.
+
+        A save that follows is timed from here.
+        """
         self.asked = time.monotonic()
-        value, best = (
-            metrics.get(f"eval_{args.metric_for_best_model.removeprefix('eval_')}", math.nan),
-            state.best_metric,
-        )
-        if (
-            best is None
-            and value == value
-            or best is not None
-            and (value > best if args.greater_is_better else value < best)
-        ):
+        value = metrics.get(f"eval_{args.metric_for_best_model.removeprefix('eval_')}", math.nan)
+        best = state.best_metric
+        if best is None:
+            better = not math.isnan(value)
+        else:
+            better = value > best if args.greater_is_better else value < best
+        if better:
             control.should_save |= args.load_best_model_at_end
 
     def on_save(self, args, state, control, model=None, **kwargs):
-        "Called when the Trainer has written its folder"
+        "Complete the checkpoint that the Trainer has written and delete older ones. Raises `NotFinite` on NaN"
         if bad := next((name for name, p in model.named_parameters() if not torch.isfinite(p.sum())), None):
             raise NotFinite(
-                f"step {state.global_step}: the weights of {bad} are not finite; they are not kept. {describe_last_checkpoint(self.folder)}."
+                f"step {state.global_step}: the weights of {bad} are not finite; they are not saved. "
+                f"{describe_last_checkpoint(self.folder)}."
             )
         best = state.best_global_step
         needed = best if best == state.global_step or (self.folder / f"step-{best}").is_dir() else None
@@ -139,7 +137,7 @@ class Checkpoints(TrainerCallback):
             needed,
             self.run.read().get("id"),
         )
-        self.find_best(state)
+        self.locate_best(state)
         steps = sorted(
             parse_step(p) for p in self.folder.glob("step-*") if p.is_dir() and 0 <= parse_step(p) <= state.global_step
         )
@@ -153,21 +151,22 @@ class Checkpoints(TrainerCallback):
         )
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        "The training is over and the best weights will be read: are they what was written?"
+        "Check the best checkpoint before the Trainer loads it at the end. Raises `RunFailed` if it is damaged"
         if "train_runtime" in logs and args.load_best_model_at_end and state.best_global_step:
             best = self.folder / f"step-{state.best_global_step}"
             if reason := find_problem(best):
                 raise RunFailed(
-                    f"{best.name} has the best weights (validation {args.metric_for_best_model} {state.best_metric:.4f}), but {reason}: they cannot be given."
+                    f"{best.name} has the best weights (validation {args.metric_for_best_model} "
+                    f"{state.best_metric:.4f}), but {reason}: they cannot be loaded."
                 )
 
     def on_train_end(self, args, state, control, **kwargs):
-        "Nothing half done is left"
+        "Delete what was not completed"
         shutil.rmtree(self.folder / STAGING, ignore_errors=True)
 
 
 def count_saves_left(args, state) -> int:
-    "How many saves are due until the training ends, whatever they cost"
+    "Return how many saves are scheduled until the training ends, whatever they cost"
     if args.save_strategy == "epoch":
         return state.num_train_epochs - int(state.epoch)
     return (
@@ -178,12 +177,12 @@ def count_saves_left(args, state) -> int:
 
 
 def is_epoch_end(state) -> bool:
-    "Is this step the last of its epoch, or of the training?"
+    "Return whether this step is the last of its epoch or of the training"
     return float(state.epoch).is_integer() or state.global_step >= state.max_steps
 
 
 def is_before_evaluation(args, state) -> bool:
-    "Is this step the last before an evaluation at the epoch's end?"
+    "Return whether an evaluation at the epoch's end follows this step"
     return args.eval_strategy == "epoch" and is_epoch_end(state)
 
 
@@ -192,48 +191,54 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopAtStep(TrainerCallback):
-    "Ctrl-C, the stop button and SIGTERM end the training after the step in which they come, with a whole checkpoint. A second one ends it at once"
+    """Stops the training after the current step, with a complete checkpoint, on Ctrl-C, the stop button or SIGTERM.
+
+    A second signal stops it at once.
+    """
 
     def __init__(self):
         self.signal, self.before = None, {}
 
     def on_train_begin(self, args, state, control, **kwargs):
-        "Listen; only the main thread of a process may"
+        "Install the signal handlers, which only the main thread of a process may"
         if threading.current_thread() is threading.main_thread():
             self.before = {number: signal.signal(number, self.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_signal(self, number, frame):
-        "The first signal waits for the end of the step"
+        "Note the first signal for the end of the step; raise `Interrupted` on the second"
         if self.signal is not None:
             self.restore()
             raise Interrupted(number)
         self.signal = number
 
     def on_step_end(self, args, state, control, **kwargs):
-        "Save here, then stop. Where an evaluation would follow, the checkpoint before stands: a run that is resumed from here would never make it"
+        """Save here, then stop.
+
+        If an evaluation would follow, do not save: a run that resumes from here would never evaluate.
+        """
         if self.signal is not None:
             control.should_training_stop = True
             control.should_save = not is_before_evaluation(args, state)
 
     def on_epoch_end(self, args, state, control, **kwargs):
-        "An epoch that was cut short is not evaluated: the resumed run would not have seen that"
+        "Skip the evaluation of an epoch that was cut short: an uninterrupted run would not have it"
         if self.signal is not None:
             control.should_evaluate = control.should_save = control.should_log = False
             control.should_training_stop = True  # the signal may have come after the step's end
 
     def on_prediction_step(self, args, state, control, **kwargs):
-        "An evaluation is not waited for: the checkpoint before it is whole"
+        "Stop in the middle of an evaluation: the checkpoint before it is complete"
         if self.signal is not None:
             raise Interrupted(self.signal)
 
     def on_train_end(self, args, state, control, **kwargs):
-        "Give the signals back; training that was stopped does not return as if it were done"
+        "Restore the signal handlers. Raises `Interrupted` if the training was stopped: it is not finished"
         self.restore()
         if self.signal is not None:
             raise Interrupted(self.signal)
 
     def restore(self) -> None:
-        "The handlers that were there before"
+        "Put the previous signal handlers back"
         for number, handler in self.before.items():
             signal.signal(number, handler)
         self.before = {}
@@ -244,18 +249,18 @@ class NonFiniteGuard(TrainerCallback):
 
     def __init__(
         self,
-        run,  # whose checkpoints are named
+        run,  # the run whose last checkpoint the message names
     ):
         self.folder, self.smallest = run.path / "checkpoints", None
 
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
-        """Called after backward and clipping, before the update.
+        """Raise `NotFinite` after backward and clipping, before the update.
 
-        Clipping divides by the norm of all gradients: one value that is not finite makes every gradient NaN or zero. So the smallest tensor tells,
-        and only a NaN or a zero there (or no clipping) has all of them read.
+        Clipping divides by the norm of all gradients: one value that is not finite makes every gradient NaN or zero.
+        So the smallest tensor is a probe, and all are read only if it is NaN or zero, or if there is no clipping.
         """
         if not math.isfinite(unlogged_loss(state)["loss"]):
-            raise self.failure("loss", args, state)
+            raise self.make_error("loss", args, state)
         if args.fp16:  # the scaler skips an update whose gradient is not finite
             return
         if self.smallest is None:
@@ -265,48 +270,53 @@ class NonFiniteGuard(TrainerCallback):
             return
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         if not bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients))):
-            raise self.failure("gradient", args, state)
+            raise self.make_error("gradient", args, state)
 
-    def failure(self, what: str, args, state) -> NotFinite:
-        "Step, likely causes, and what is left"
-        causes = f"a learning rate that is too high (now {args.learning_rate:g}), labels that are wrong, or {'bf16' if args.bf16 else 'fp16' if args.fp16 else 'the model itself'}"
+    def make_error(self, what: str, args, state) -> NotFinite:
+        "Return the error with the step, the likely causes and the last checkpoint"
+        last = "bf16" if args.bf16 else "fp16" if args.fp16 else "the model itself"
+        causes = f"a learning rate that is too high (now {args.learning_rate:g}), labels that are wrong, or {last}"
         return NotFinite(
-            f"step {state.global_step + 1}: the {what} is not finite; the weights were not changed. Likely causes: {causes}. {describe_last_checkpoint(self.folder)}."
+            f"step {state.global_step + 1}: the {what} is not finite; the weights were not changed. "
+            f"Likely causes: {causes}. {describe_last_checkpoint(self.folder)}."
         )
 
 
 def describe_last_checkpoint(folder: Path) -> str:
-    "What is left when a run fails"
+    "Return which checkpoint is left when a run fails, as a sentence without its full stop"
     checkpoint, _ = find_newest(folder)
     return f"The last complete checkpoint is {checkpoint.name}" if checkpoint else "There is no checkpoint yet"
 
 
 def unlogged_loss(state) -> dict:
-    "The loss summed since the last logged step, `{loss, since}`: part of the trainer's state, so that a resumed run logs the same mean"
+    """Return the loss summed since the last logged step, as `{loss, since}`.
+
+    It is part of the trainer's state, so that a resumed run logs the same mean.
+    """
     return state.stateful_callbacks.setdefault("unlogged", {"loss": 0.0, "since": state.global_step})
 
 
 class Patience(EarlyStoppingCallback):
-    "Early stopping that goes on counting where a resumed run left off"
+    "Early stopping whose count survives a resume"
 
     def on_train_begin(self, args, state, control, **kwargs):
-        "The count is part of the checkpoint"
+        "Continue the count of the checkpoint"
         super().on_train_begin(args, state, control, **kwargs)
         self.early_stopping_patience_counter = self.read_counter(state)
         state.stateful_callbacks.setdefault(type(self).__name__, self.state())  # of a run that had no patience before
 
     def is_exhausted(
         self,
-        checkpoint: Path,  # a whole one
+        checkpoint: Path,  # a complete one
     ) -> bool:
-        "Had patience ended the training there? A run that was killed after that step has nothing left to train"
+        "Return whether patience had ended the training there: a run killed after that step has nothing left to train"
         return (
             self.read_counter(TrainerState.load_from_json(str(checkpoint / "trainer_state.json")))
             >= self.early_stopping_patience
         )
 
     def read_counter(self, state) -> int:
-        "Evaluations without a better one, as the trainer's state has them"
+        "Return the number of evaluations without a better one, from the trainer's state"
         return (
             state.stateful_callbacks.get(type(self).__name__, {})
             .get("attributes", {})
@@ -315,7 +325,7 @@ class Patience(EarlyStoppingCallback):
 
 
 class TerminalProgress(TrainerCallback):
-    "One bar on stderr"
+    "Shows one bar on stderr"
 
     bar = None
 
@@ -332,11 +342,11 @@ class TerminalProgress(TrainerCallback):
         )
 
     def on_step_end(self, args, state, control, **kwargs):
-        "One step further"
+        "Advance the bar"
         self.bar.update(state.global_step - self.bar.n)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        "The newest numbers beside the bar"
+        "Show the newest numbers next to the bar"
         shown = {
             k: f"{v:.3f}" for k, v in logs.items() if k in ("loss", "eval_loss", f"eval_{args.metric_for_best_model}")
         }
@@ -349,34 +359,34 @@ class TerminalProgress(TrainerCallback):
 
 
 class NotebookProgress(TrainerCallback):
-    "The curve as it grows, under the cell; a picture at the end"
+    "Draws the curve under the cell as it grows; a picture at the end"
 
     chart = None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        "Show the chart: empty, or what a run that goes on has logged so far"
+        "Show the chart: empty, or with what a resumed run has logged so far"
         self.chart = LiveChart(state.max_steps)
         self.chart.show()
         for row in state.log_history:
-            self.add(row["step"], row)
+            self.add_losses(row["step"], row)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        "One point more"
+        "Add the losses of this step"
         if self.chart is not None:
-            self.add(state.global_step, logs)
+            self.add_losses(state.global_step, logs)
 
-    def add(self, step: int, logs: dict) -> None:
-        "A logged loss as a point"
+    def add_losses(self, step: int, logs: dict) -> None:
+        "Add each logged loss as a point"
         for name, key in (("training loss", "loss"), ("validation loss", "eval_loss")):
             if key in logs:
-                self.chart.add(name, step, logs[key])
+                self.chart.add_point(name, step, logs[key])
 
     def on_train_end(self, args, state, control, **kwargs):
-        "The chart becomes a PNG, which survives every saved form"
+        "Replace the chart with a PNG, which every saved form of the notebook shows"
         self.chart.finish()
         self.chart = None
 
 
 def progress_callback() -> TrainerCallback:
-    "What fits where the code runs"
+    "Return the callback for a notebook or for a terminal"
     return NotebookProgress() if in_notebook() else TerminalProgress()

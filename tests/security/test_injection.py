@@ -291,9 +291,9 @@ def test_a_series_is_text_in_a_chart_that_grows(payload):
     charts = []
     for name in (payload, HARMLESS):
         chart = LiveChart(10)
-        chart.add(name, 1, 0.5)
-        chart.add(name, 2, float("nan"))
-        charts.append(chart.svg())
+        chart.add_point(name, 1, 0.5)
+        chart.add_point(name, 2, float("nan"))
+        charts.append(chart.draw_svg())
     assert skeleton(charts[0]) == skeleton(charts[1]) and unseen(charts[0]) == []
     assert BeautifulSoup(charts[0], "html.parser").find("text").get_text() == f"{shorten(payload, chr(10))} nan"
 
@@ -355,7 +355,7 @@ def test_nothing_comes_alive_in_a_browser(finished, page, card, tmp_path):
     chart = LiveChart(10)
     for name in PAYLOADS.values():
         chart.series = {name: [(1, 0.5)], **{f"{name}{i}": [(1, 0.5)] for i in range(3)}}
-        page += chart.svg() + img_tag(curve_figure({"a": [(1, 0.5)]}), name) + show_table([{name: name}]).data
+        page += chart.draw_svg() + img_tag(curve_figure({"a": [(1, 0.5)]}), name) + show_table([{name: name}]).data
     page += error_table(finished)._repr_html_() + str(rendered(card))
     naked = re.sub(r"<meta http-equiv[^>]*>", "", page)  # without the policy that would stop a script
     assert naked != page

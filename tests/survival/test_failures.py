@@ -160,7 +160,7 @@ def test_a_weight_that_no_row_uses_is_found_before_it_is_saved(settings, tmp_pat
     at_step(monkeypatch, 20, act)
     with pytest.raises(
         NotFinite,
-        match=r"^step 2\d: the weights of \S+wte.weight are not finite; they are not kept. The last complete checkpoint is step-1\d\.$",
+        match=r"^step 2\d: the weights of \S+wte.weight are not finite; they are not saved. The last complete checkpoint is step-1\d\.$",
     ):
         fine_tune(settings, ROWS, tmp_path, "x")
     assert find_newest(tmp_path / "x/checkpoints")[1] == [] and Run.load("x", tmp_path).status == "failed"
@@ -465,7 +465,7 @@ def test_a_best_checkpoint_that_is_gone_at_the_end_is_an_error(settings, tmp_pat
         "make_trainer",
         lambda *args, **keys: (lambda t: (t.add_callback(Vandal()), t)[1])(make(*args, **keys)),
     )
-    with pytest.raises(RunFailed, match=r"^step-\d+ has the best weights .*they cannot be given"):
+    with pytest.raises(RunFailed, match=r"^step-\d+ has the best weights .*they cannot be loaded"):
         fine_tune(settings, ROWS, tmp_path, "x")
     assert Run.load("x", tmp_path).status == "failed" and not (tmp_path / "x/model").exists()
 

@@ -214,7 +214,7 @@ def flip(file, place):
 
 def reason(file):
     "What is said of a damaged file"
-    return "its manifest is missing or torn" if file == MANIFEST else f"{file} is not as it was written"
+    return "its manifest is missing or torn" if file == MANIFEST else f"{file} has changed since it was written"
 
 
 @torn
@@ -241,7 +241,7 @@ def test_a_process_killed_while_it_replaces_a_damaged_checkpoint_goes_on_from_th
     cut(run.path / "checkpoints" / BEST / OPTIMIZER, 0.5)
     command = Command("train", "--resume", run.path, cwd=run.path.parent, before=partial(die_at, operation))
     assert command.wait() == -signal.SIGKILL, command.stderr
-    assert f"{BEST} was skipped: {OPTIMIZER} is not as it was written" in command.stderr
+    assert f"{BEST} was skipped: {OPTIMIZER} has changed since it was written" in command.stderr
     found, passed = find_newest(run.path / "checkpoints")
     assert found.name == OLDER
     goes_on(run, OLDER, *passed)
@@ -274,7 +274,7 @@ def test_a_copy_under_the_name_of_another_step_is_passed_over(run, goes_on, name
 def test_a_later_checkpoint_of_another_run_is_passed_over(settings, run, goes_on, tmp_path):
     other = fine_tuning.fine_tune(settings.replace(num_train_epochs=4, seed=1), runs_dir=tmp_path, name="other")
     shutil.copytree(other.path / "checkpoints/step-40", run.path / "checkpoints/step-40")
-    goes_on(run, NEWEST, "step-40 was skipped: it is of another run")
+    goes_on(run, NEWEST, "step-40 was skipped: it belongs to another run")
 
 
 @torn
