@@ -1,4 +1,4 @@
-"""The comparison of two runs: what differs in their records, where their losses part, a verdict on their predictions.
+"""The comparison of two runs: differences of their records and losses, and a verdict on their predictions.
 
 `ftkit train --rerun` and `ftkit runs A B` both use it.
 """
@@ -30,53 +30,52 @@ WORDS = {
 
 
 def judge_rerun(
-    run: RunFolder,  # what was repeated
-    again: RunFolder,  # the repetition
+    run: RunFolder,  # the first run
+    again: RunFolder,  # its rerun
     task: Task,  # of both
 ) -> dict:
-    "Return the outcome of a repetition: `of`, `outcome`, `first_different_step`, `changed`, `text`"
-    changed, parted = diff_runs(run, again), compare_losses(run, again)
-    kind, text = conclude(run, again, task, parted)
+    "Return the outcome of a rerun: `of`, `outcome`, `first_different_step`, `changed`, `text`"
+    changed, losses = diff_runs(run, again), compare_losses(run, again)
+    kind, text = conclude(run, again, task, losses)
     changed["settings"] |= find_edited_settings(run)
-    changed["weights"].pop("final_sha256", None)  # that is the outcome, no cause
-    lines = [text, *([describe_loss_difference(parted, "{} then, {} now")] if parted["same"] is False else [])]
+    changed["weights"].pop("final_sha256", None)  # the outcome, not a cause
+    lines = [text, *([describe_loss_difference(losses, "{} then, {} now")] if losses["same"] is False else [])]
     causes = describe_changes(changed, "{} then, {} now") + describe_resumes(run)
     lines += [f"{'changed, to no effect' if kind == 'identical' else 'cause'}: {line}" for line in causes]
     if kind != "identical" and not causes:
-        lines.append("nothing that the record holds has changed")
+        lines.append("no change of settings, rows, versions or machine is recorded")
     changed = {group: pairs for group, pairs in changed.items() if pairs}
     return {
         "of": run.path.name,
         "outcome": kind,
-        "first_different_step": parted["first_different_step"],
+        "first_different_step": losses["first_different_step"],
         "changed": changed,
         "text": "\n".join(lines),
     }
 
 
 def conclude(
-    run: RunFolder,  # what was repeated
-    again: RunFolder,  # the repetition
+    run: RunFolder,  # the first run
+    again: RunFolder,  # its rerun
     task: Task,  # of both
-    parted: dict,  # from `compare_losses`
+    losses: dict,  # from `compare_losses`
 ) -> tuple[str | None, str]:
-    "identical, within noise, different, or None where there is nothing to compare; and a sentence that says it"
+    "Return identical, within noise or different (None if there is nothing to compare), and a sentence about it"
     name, old, new = run.path.name, run.record, again.record
     rows = [split for split in SPLITS if split in diff_records(old, new)["data"]]
     final, judged = get_nested(old, "weights", "final_sha256"), compare_predictions(again, run, task)
-    equal, logged = final == get_nested(new, "weights", "final_sha256"), f"{parted['compared']:,} losses"
+    equal, logged = final == get_nested(new, "weights", "final_sha256"), f"{losses['compared']:,} losses"
     if rows:
-        return "different", f"different from {name}: the {', '.join(rows)} rows changed" + (
-            f"; {describe_disagreement(again, run, judged)}" if judged else ""
-        )
-    if final is None and parted["same"] is None:
+        disagreement = f"; {describe_disagreement(again, run, judged)}" if judged else ""
+        return "different", f"different from {name}: the {', '.join(rows)} rows changed{disagreement}"
+    if final is None and losses["same"] is None:
         return None, f"there is nothing to compare: {name} has neither final weights nor a logged loss"
-    if final is None and parted["same"]:
+    if final is None and losses["same"]:
         return (
             "identical",
-            f"identical to {name} as far as that came: all {logged} up to step {parted['last_step']} are the same",
+            f"identical to {name} as far as it came: all {logged} up to step {losses['last_step']} are the same",
         )
-    if equal and parted["same"] is not False:
+    if equal and losses["same"] is not False:
         return "identical", f"identical to {name}: the final weights and all {logged} are the same"
     what = f"the {'losses' if equal or final is None else 'final weights'} differ"
     if not judged:
@@ -87,20 +86,18 @@ def conclude(
 
 
 def find_edited_settings(
-    run: RunFolder,  # whose settings.ini may be another than the one that it was made with
+    run: RunFolder,  # whose settings.ini may have been edited since it was started
 ) -> dict[str, tuple]:
-    "The fingerprints of settings.ini then and now, where they differ and the record has the first"
-    then, now = (
-        get_nested(run.record, "settings_sha256"),
-        hashlib.sha256((run.path / "settings.ini").read_bytes()).hexdigest(),
-    )
+    "Return the sha256 of settings.ini then and now if they differ. Older records don't have the first"
+    then = get_nested(run.record, "settings_sha256")
+    now = hashlib.sha256((run.path / "settings.ini").read_bytes()).hexdigest()
     return {} if then in (None, now) else {"settings_sha256": (then, now)}
 
 
 def describe_resumes(
     run: RunFolder,  # that may have been resumed
 ) -> list[str]:
-    "What was not as at its start when a run was resumed: one line each"
+    "Return one line for each part of hardware and versions that had changed when the run was resumed"
     found = [get_nested(entry, "changed") or {} for entry in get_nested(run.record, "resumed") or []]
     return [
         f"{run.path.name} was resumed with {WORDS.get(name, name)} {format_short(now)}, not {format_short(then)}"
@@ -111,9 +108,9 @@ def describe_resumes(
 
 def get_nested(
     record: object,  # run.json, or a part of it
-    *keys: str,  # the way down
+    *keys: str,  # one for each level
 ) -> object:
-    "A value deep in a record; None where the record has no such key"
+    "Return a nested value of a record, or None if the record has no such key"
     for key in keys:
         record = record.get(key) if isinstance(record, dict) else None
     return record
@@ -122,7 +119,7 @@ def get_nested(
 def collect_facts(
     record: dict,  # run.json
 ) -> dict[str, dict]:
-    "What a record says about where its result comes from, by group; what it does not say is left out"
+    "Return what a record has about the origin of its result, by group, without what is missing"
     data = {
         split: {key: get_nested(record, "data", split, key) for key in ("rows", "sha256")}
         for split in SPLITS
@@ -144,19 +141,17 @@ def diff_records(
     a: dict,  # run.json of one run
     b: dict,  # run.json of another
 ) -> dict[str, dict[str, tuple]]:
-    "What differs between two records, by group, with both values. What one of them does not say is no difference; a package that it lacks is one"
+    """Return the differences of two records, by group, with both values.
+
+    A fact that one of them lacks is no difference; a package that one of them lacks is.
+    """
     ours, theirs, found = collect_facts(a), collect_facts(b), {}
     for group, known in ours.items():
-        names = (
-            known | theirs[group]
-            if group == "versions" and known and theirs[group]
-            else [name for name in known if name in theirs[group]]
-        )
-        found[group] = {
-            name: (known.get(name), theirs[group].get(name))
-            for name in names
-            if known.get(name) != theirs[group].get(name)
-        }
+        other = theirs[group]
+        lists_both = group == "versions" and known and other
+        names = known | other if lists_both else [name for name in known if name in other]
+        pairs = {name: (known.get(name), other.get(name)) for name in names}
+        found[group] = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     return found
 
 
@@ -164,7 +159,7 @@ def diff_runs(
     a: RunFolder,  # one run
     b: RunFolder,  # another
 ) -> dict[str, dict[str, tuple]]:
-    "What differs between two runs, by group: settings, data, tokens, weights, versions, machine"
+    "Return the differences of two runs, by group: settings, data, tokens, weights, versions, machine"
     ours, theirs = (
         {**{k: v for k, v in vars(s).items() if k != "training_arguments"}, **s.training_arguments}
         for s in (a.settings, b.settings)
@@ -176,7 +171,7 @@ def diff_runs(
 def read_losses(
     run: RunFolder,  # with a log
 ) -> list[tuple]:
-    "(step, loss or eval_loss, value) of every loss in the log, in its order"
+    "Return (step, loss or eval_loss, value) of every loss in the log, in its order"
     return [(row["step"], kind, row[kind]) for row in run.history for kind in ("loss", "eval_loss") if kind in row]
 
 
@@ -184,14 +179,14 @@ def compare_losses(
     a: RunFolder,  # one run
     b: RunFolder,  # another
 ) -> dict:
-    """Where the logged losses of two runs part: `same`, `first_different_step`, `metric`, and the values there as `a` and `b`.
+    """Return `same`, `first_different_step`, `metric`, and the values at that step as `a` and `b`.
 
-    A run that did not finish is compared as far as it came; `same` is None where there is no loss in both.
+    A run that did not finish is compared as far as it came. `same` is None if no loss is logged in both.
     """
     logged, compared, last = (read_losses(a), read_losses(b)), 0, None
-    whole = [run.record.get("status") == "finished" and bool(log) for run, log in zip((a, b), logged)]
+    complete = [run.record.get("status") == "finished" and bool(log) for run, log in zip((a, b), logged)]
     for one, two in zip_longest(*logged):
-        if one != two and all(pair or end for pair, end in zip((one, two), whole)):
+        if one != two and all(pair or end for pair, end in zip((one, two), complete)):
             step, kind = min(pair[:2] for pair in (one, two) if pair)
             values = [pair[2] if pair and pair[:2] == (step, kind) else None for pair in (one, two)]
             return {
@@ -230,7 +225,7 @@ def compare_predictions(
     b: RunFolder,  # another
     task: Task,  # of both
 ) -> Verdict | None:
-    "Return the verdict on two models on the same test rows. None if the rows differ, or if one of the runs was not scored"
+    "Return the verdict on two models on the same test rows, or None if the rows differ or a run was not scored"
     records = a.record, b.record
     sha256 = [get_nested(record, "data", "test", "sha256") for record in records]
     if not all(get_nested(record, "metrics", "test") for record in records) or sha256[0] != sha256[1]:
@@ -254,7 +249,7 @@ def compare_runs(
     b: RunFolder,  # another
     task: Task,  # of both
 ) -> dict:
-    "Return what differs, by group, where the losses part, and a verdict if both were scored on the same test rows"
+    "Return the differences by group and of the losses, and a verdict if both were scored on the same test rows"
     found, judged = diff_runs(a, b), compare_predictions(a, b, task)
     known = [collect_facts(run.record) for run in (a, b)]
     same = [g for g, pairs in found.items() if not pairs and (g == "settings" or all(facts[g] for facts in known))]
@@ -273,12 +268,12 @@ def describe_comparison(
     result: dict,  # from `compare_runs`
 ) -> list[str]:
     "Return a comparison as lines of text"
-    parted = result["losses"]
+    losses = result["losses"]
     lines = describe_changes({"settings": result["changed"], **{group: result[group] for group in GROUPS}})
-    if parted["same"]:
-        lines.append(f"all {parted['compared']:,} losses up to step {parted['last_step']} are the same")
-    elif parted["same"] is not None:
-        lines.append(describe_loss_difference(parted))
+    if losses["same"]:
+        lines.append(f"all {losses['compared']:,} losses up to step {losses['last_step']} are the same")
+    elif losses["same"] is not None:
+        lines.append(describe_loss_difference(losses))
     if result["same"]:
         lines.append(f"the same: {', '.join(result['same'])}")
     why = "their test rows differ" if "test" in result["data"] else "not both of them were scored"
@@ -287,9 +282,9 @@ def describe_comparison(
 
 def describe_changes(
     changed: dict[str, dict[str, tuple]],  # from `diff_records` or `diff_runs`
-    pattern: str = "{} | {}",  # how two values are put
+    pattern: str = "{} | {}",  # how two values are written
 ) -> list[str]:
-    "One line for each thing that differs"
+    "Return one line for each difference"
     found = []
     for group, pairs in changed.items():
         for name, pair in pairs.items():
@@ -305,15 +300,16 @@ def describe_changes(
 
 
 def describe_loss_difference(
-    parted: dict,  # from `compare_losses`, where they part
-    pattern: str = "{} | {}",  # how two values are put
+    losses: dict,  # from `compare_losses`, with `same` False
+    pattern: str = "{} | {}",  # how two values are written
 ) -> str:
-    "From which step on the losses differ"
-    values = ["not logged" if parted[run] is None else format_short(parted[run]) for run in ("a", "b")]
-    return f"the losses differ from step {parted['first_different_step']} on: {parted['metric']} {pattern.format(*values)}"
+    "Return the step from which on the losses differ, and both values there"
+    values = ["not logged" if losses[run] is None else format_short(losses[run]) for run in ("a", "b")]
+    pair = pattern.format(*values)
+    return f"the losses differ from step {losses['first_different_step']} on: {losses['metric']} {pair}"
 
 
 def format_short(value: object) -> str:
-    "A value of a record on one line: fingerprints short, nothing that a terminal would obey"
+    "Return a value of a record on one line: fingerprints cut short, control characters written out"
     text = ", ".join(map(str, value)) if isinstance(value, list) else format_value(value)
     return shorten(text[:12] if re.fullmatch("[0-9a-f]{64}", text) else text, limit=100)

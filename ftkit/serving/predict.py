@@ -1,4 +1,4 @@
-"Predictions in the order of the rows, whatever the batches were."
+"Predictions in the order of the rows, whatever the batches are."
 
 import logging
 import unicodedata
@@ -32,10 +32,14 @@ def predict_logits(
     tokenizer: PreTrainedTokenizerBase,  # its tokenizer
     texts: list[str],  # what to classify
     max_seq_length: int = 128,  # longer texts are cut
-    batch_size: int = 64,  # texts in a batch; halved where memory runs out
+    batch_size: int = 64,  # texts in a batch; halved if memory runs out
     progress=None,  # called with the number of rows after each batch
 ) -> np.ndarray:
-    "float32 logits (texts, labels) in the order of the texts: texts of like length share a batch, then the order is restored"
+    """Return float32 logits (texts, labels) in the order of the texts.
+
+    Texts of similar length share a batch; the order is restored afterwards. Raises `RunFailed` if memory runs out
+    with one text at a time.
+    """
     texts = list(texts)
     logits = np.zeros((len(texts), model.config.num_labels), dtype=np.float32)
     left, training = list(range(len(texts))), model.training
@@ -55,7 +59,8 @@ def predict_logits(
                     raise
                 if batch_size == 1:
                     raise RunFailed(
-                        f"out of memory with one text at a time: write a max_seq_length below {max_seq_length}, or free memory on {model.device}."
+                        f"out of memory with one text at a time: write a max_seq_length below {max_seq_length}, "
+                        f"or free memory on {model.device}."
                     ) from error
                 batch_size = max(1, min(batch_size, len(left)) // 2)
                 logger.info(f"out of memory: continuing with batches of {batch_size}")
@@ -66,7 +71,7 @@ def predict_logits(
 
 
 def find_text_problem(text: object) -> str | None:
-    "Why a text cannot be classified, or None"
+    "Return why a text cannot be classified, or None"
     if not isinstance(text, str):
         missing = text is None or isinstance(text, float) and text != text
         return "there is no text" if missing else f"expected a text, found {type(text).__name__}"
@@ -81,21 +86,24 @@ def predict_rows(
     model: PreTrainedModel,  # a classifier
     tokenizer: PreTrainedTokenizerBase,  # its tokenizer
     texts: list,  # what to classify
-    progress=None,  # called with a number of rows as they are done
+    progress=None,  # called with the number of rows after each batch
     **kwargs,  # of `predict_logits`
 ) -> list[dict]:
-    "One dictionary for each text, in order: `label`, `score`, `scores` by label, or `error` where the text cannot be classified"
+    """Return one dictionary for each text, in order: `label`, `score`, and `scores` by label.
+
+    A text that cannot be classified has only `error`.
+    """
     problems = [find_text_problem(text) for text in texts]
-    good = [text for text, problem in zip(texts, problems) if problem is None]
+    valid = [text for text, problem in zip(texts, problems) if problem is None]
     if progress:
-        progress(len(problems) - len(good))
+        progress(len(problems) - len(valid))
     labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    rows = iter(softmax(predict_logits(model, tokenizer, good, progress=progress, **kwargs)) if good else [])
+    rows = iter(softmax(predict_logits(model, tokenizer, valid, progress=progress, **kwargs)) if valid else [])
     return [{"error": problem} if problem else to_answer(next(rows), labels) for problem in problems]
 
 
 def to_answer(probabilities: np.ndarray, labels: list[str]) -> dict:
-    "Probabilities (labels,) as the answer for one text"
+    "Return the probabilities (labels,) of one text as a dictionary"
     best = int(np.argmax(probabilities))
     return {
         "label": labels[best],

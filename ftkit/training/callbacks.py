@@ -122,7 +122,7 @@ class Checkpoints(TrainerCallback):
             control.should_save |= args.load_best_model_at_end
 
     def on_save(self, args, state, control, model=None, **kwargs):
-        "Complete the checkpoint that the Trainer has written and delete older ones. Raises `NotFinite` on NaN"
+        "Complete the checkpoint and delete older ones. Raises `NotFinite` if a weight is not finite"
         if bad := next((name for name, p in model.named_parameters() if not torch.isfinite(p.sum())), None):
             raise NotFinite(
                 f"step {state.global_step}: the weights of {bad} are not finite; they are not saved. "

@@ -1,4 +1,4 @@
-"What this machine offers: device, precision, names for the record."
+"The machine: device, precision, attention, and a description for the record."
 
 import platform
 from functools import cache
@@ -8,7 +8,7 @@ import torch
 
 
 def pick_device() -> str:
-    "cuda, mps or cpu: what the Trainer will use"
+    "Return cuda, mps or cpu, as the Trainer will choose"
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
@@ -16,7 +16,7 @@ def pick_device() -> str:
 
 @cache
 def pick_precision() -> str:
-    "bf16 where the hardware really has it, else fp16 on CUDA, else float32. Master weights are float32 in every case"
+    "Return bf16 if the hardware supports it, else fp16 on CUDA, else float32. Master weights are always float32"
     kind = pick_device()
     if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
@@ -25,7 +25,7 @@ def pick_precision() -> str:
 
 @cache
 def read_cpu_flags() -> frozenset[str]:
-    "The processor's features as Linux lists them; empty elsewhere"
+    "Return the processor's features as Linux lists them. Empty on other systems"
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -34,12 +34,15 @@ def read_cpu_flags() -> frozenset[str]:
 
 
 def pick_attention() -> str | None:
-    "Eager on CPUs, where PyTorch's fused attention is slower for short texts (bench/step_cost.py); elsewhere what the model chooses"
+    """Return eager on CPUs, else None: the model's default.
+
+    On CPUs PyTorch's fused attention is slower for short texts (bench/step_cost.py).
+    """
     return "eager" if pick_device() == "cpu" else None
 
 
 def describe_machine() -> dict:
-    "The machine, for the run's record"
+    "Return the machine for the run's record"
     kind = pick_device()
     name = torch.cuda.get_device_name() if kind == "cuda" else platform.processor() or platform.machine()
     return {

@@ -1,13 +1,14 @@
-"The order of the training rows as a function of (seed, epoch) alone, so that a resumed run goes on in the same order."
+"The order of the training rows, a function of seed and epoch alone: a resumed run continues in the same order."
 
 import numpy as np
 from torch.utils.data import Sampler
 
-MEGABATCH = 50  # batches that are shuffled together before their texts are sorted by length, as in Hugging Face's LengthGroupedSampler
+# batches whose texts are sorted by length together, as in Hugging Face's LengthGroupedSampler
+MEGABATCH = 50
 
 
 class EpochSampler(Sampler):
-    "Row numbers for one epoch. Nothing is drawn from a generator that belongs to the process"
+    "Yields the row numbers of one epoch. It has its own generator and leaves the global ones alone"
 
     def __init__(
         self,
@@ -16,19 +17,14 @@ class EpochSampler(Sampler):
         strategy: str = "random",  # random, sequential or group_by_length
         seed: int = 42,  # of the order
     ):
-        self.lengths, self.batch_size, self.strategy, self.seed, self.epoch = (
-            np.asarray(lengths),
-            batch_size,
-            strategy,
-            seed,
-            0,
-        )
+        self.lengths, self.batch_size, self.strategy = np.asarray(lengths), batch_size, strategy
+        self.seed, self.epoch = seed, 0
 
     def __len__(self):
         return len(self.lengths)
 
     def set_epoch(self, epoch: int) -> None:
-        "Called by the training loop before each epoch, also after a resume"
+        "Set the epoch. The training loop calls this before each one, also after a resume"
         self.epoch = epoch
 
     def __iter__(self):
@@ -41,7 +37,10 @@ class EpochSampler(Sampler):
         return iter(order.tolist())
 
     def group_by_length(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        "The shuffled rows, sorted by length within each megabatch, cut into batches, the batches shuffled; the short batch stays last"
+        """Return the shuffled rows sorted by length within each megabatch, in shuffled batches.
+
+        The last batch, which may be short, stays last.
+        """
         size = self.batch_size * MEGABATCH
         parts = [order[i : i + size] for i in range(0, len(order), size)]
         order = (

@@ -156,7 +156,7 @@ def test_killed_run_is_compared(copied):
     said = first.rerun().record["rerun"]
     assert (
         said["outcome"] == "identical"
-        and said["text"] == "identical to first as far as that came: all 9 losses up to step 9 are the same"
+        and said["text"] == "identical to first as far as it came: all 9 losses up to step 9 are the same"
     )
 
 
