@@ -1,4 +1,4 @@
-"Sphinx's configuration. Everything that a page needs comes from the site itself: no CDN, no web font, no counter."
+"Sphinx's configuration. A page loads nothing from other sites: no CDN, no web font, no counter."
 
 import sys
 import tomllib
@@ -6,7 +6,10 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-sys.path[:0] = [str(ROOT), str(DOCS)]  # the checkout's package, whatever is installed; the extensions in this folder
+sys.path[:0] = [
+    str(ROOT),
+    str(DOCS),
+]  # the package of this checkout, not the installed one; the extensions in this folder
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project = PROJECT["name"]
@@ -30,7 +33,7 @@ myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_block", "deflist",
 myst_heading_anchors = 4
 
 autoclass_content = "both"
-autodoc_inherit_docstrings = False  # those of Transformers are in another markup
+autodoc_inherit_docstrings = False  # Transformers writes its docstrings in another markup
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 default_role = "py:obj"
@@ -58,7 +61,7 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "home_page_in_toc": True,
     "show_toc_level": 2,
-    "navbar_persistent": [],  # or a second search field stands on top
+    "navbar_persistent": [],  # the default would add a second search field
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }

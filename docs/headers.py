@@ -1,4 +1,4 @@
-"""Give every notebook its Open-in-Colab badge and its install cell, made from the repository's address in pyproject.toml.
+"""Write the Open-in-Colab badge and the install cell of every notebook, from the repository's URL in pyproject.toml.
 
     .venv/bin/python docs/headers.py
 
@@ -11,7 +11,8 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from notebooks import NOTEBOOKS, REPOSITORY
 
-BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/{repository}/blob/main/nbs/{name})"
+COLAB = "https://colab.research.google.com"
+BADGE = f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({COLAB}/github/{{repository}}/blob/main/nbs/{{name}})"
 INSTALL = '''#| include: false
 import sys
 
@@ -19,17 +20,16 @@ if "google.colab" in sys.modules:  # Colab brings torch and transformers along; 
     %pip install -q "ftkit[starter] @ git+{address}"'''
 
 
-def header(path: Path) -> tuple[str, str]:
-    "Badge and install cell of a notebook"
-    return BADGE.format(repository=REPOSITORY.removeprefix("https://github.com/"), name=path.name), INSTALL.format(
-        address=REPOSITORY
-    )
+def make_header(path: Path) -> tuple[str, str]:
+    "Return the badge and the install cell of a notebook"
+    badge = BADGE.format(repository=REPOSITORY.removeprefix("https://github.com/"), name=path.name)
+    return badge, INSTALL.format(address=REPOSITORY)
 
 
-def with_header(path: Path):
-    "The notebook with its header brought up to date"
+def add_header(path: Path):
+    "Return the notebook with its current header"
     notebook = nbformat.read(path, 4)
-    badge, install = header(path)
+    badge, install = make_header(path)
     cells = [c for c in notebook.cells if not c.source.startswith(("[![Open in Colab]", INSTALL.split("\n\n")[0]))]
     top = [new_markdown_cell(badge, id="badge"), new_code_cell(install, id="install")]
     notebook.cells = cells[:1] + top + cells[1:]
@@ -38,6 +38,6 @@ def with_header(path: Path):
 
 if __name__ == "__main__":
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        notebook = with_header(path)
+        notebook = add_header(path)
         if notebook != nbformat.read(path, 4):
             nbformat.write(notebook, path)

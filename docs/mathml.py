@@ -1,4 +1,4 @@
-"Sphinx extension: formulas as MathML, which every browser draws by itself. docutils brings the converter; MathJax is not needed."
+"Sphinx extension: formulas as MathML, which browsers render without MathJax. The converter is that of docutils."
 
 from docutils import nodes
 from docutils.utils.math import MathError
@@ -8,8 +8,8 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 
-def converted(node: nodes.Element, as_block: bool) -> str:
-    "A formula as MathML; what the converter does not know is a warning, and so an error under -W"
+def convert_formula(node: nodes.Element, as_block: bool) -> str:
+    "Return a formula as MathML. Warns if the converter fails; `-W` turns that into an error"
     try:
         return tex2mathml(node.astext(), as_block=as_block)
     except MathError as error:
@@ -18,15 +18,18 @@ def converted(node: nodes.Element, as_block: bool) -> str:
 
 
 def visit_inline(self, node: nodes.math):
-    self.body.append(converted(node, as_block=False))
+    "Write an inline formula"
+    self.body.append(convert_formula(node, as_block=False))
     raise nodes.SkipNode
 
 
 def visit_block(self, node: nodes.math_block):
-    self.body.append(f'<div class="formula">{converted(node, as_block=True)}</div>\n')
+    "Write a displayed formula"
+    self.body.append(f'<div class="formula">{convert_formula(node, as_block=True)}</div>\n')
     raise nodes.SkipNode
 
 
 def setup(app):
+    "Register the extension in Sphinx"
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

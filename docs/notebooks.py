@@ -1,7 +1,7 @@
-"""The notebooks as a reader sees them: what the site and README.md have in common.
+"""The notebooks as a reader sees them, for the site and README.md.
 
-nbdev's own processors do the work: they drop what `#| hide` and `#| export` mark, and put `show_doc(name)` after the cell
-that exports `name`. Quarto is not involved, and no cell is executed: a notebook carries its outputs.
+nbdev's own processors do the work: they drop what `#| hide` and `#| export` mark, and put `show_doc(name)` after the
+cell that exports `name`. Quarto is not needed, and no cell is executed: the outputs are committed.
 """
 
 import re
@@ -47,26 +47,29 @@ PROCESSORS = [
 def read_visible(
     path: Path,  # a notebook
 ):
-    "The notebook without what is not for readers; a cell keeps its directives as lines `#| key: value`"
+    "Read a notebook without what is not for readers. A cell keeps its directives as lines `#| key: value`"
     notebook = read_nb(path)
     NBProcessor(nb=notebook, procs=PROCESSORS, rm_directives="quarto").process()
     notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "raw"]
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.get("outputs", []) if not dead_widget(output)]
+            cell.outputs = [output for output in cell.get("outputs", []) if not drop_widget_view(output)]
     return notebook
 
 
-def dead_widget(output) -> bool:
-    "Whether an output is a widget that only a running kernel could show; its view is dropped where another form stands beside it"
+def drop_widget_view(output) -> bool:
+    """Drop the widget view of an output: it needs a running kernel.
+
+    Return whether nothing but its plain text is left, so that the output can be dropped.
+    """
     data = output.get("data", {})
     return data.pop(WIDGET, None) is not None and set(data) <= {"text/plain"}
 
 
-def exported_module(
+def find_exported_module(
     path: Path,  # a notebook
 ) -> str | None:
-    "The full name of the module that the notebook exports: what its `#| default_exp` names"
+    "Return the full name of the module that `#| default_exp` names, or None"
     sources = (cell.source for cell in read_nb(path).cells if cell.cell_type == "code")
     found = re.search(r"^#\|\s*default_exp\s+(\S+)", "\n".join(sources), re.MULTILINE)
     return f"{PROJECT['name']}.{found[1]}" if found else None
@@ -75,17 +78,17 @@ def exported_module(
 def split_directives(
     source: str,  # of a code cell
 ) -> tuple[str, dict[str, str]]:
-    "The code and the directives of a cell"
+    "Return the code and the directives of a cell"
     pattern = r"^#\|\s*([\w-]+)\s*:?\s*(.*?)\s*$\n?"
     directives = dict(re.findall(pattern, source, re.MULTILINE))
     return re.sub(pattern, "", source, flags=re.MULTILINE).strip("\n"), directives
 
 
-def outside_fences(
-    change,  # from text to text
+def change_outside_fences(
+    change,  # a function from text to text
     source: str,  # Markdown
 ) -> str:
-    "The Markdown with `change` applied to all of it but fenced code"
+    "Return the Markdown with `change` applied to all but fenced code"
     parts = re.split(r"(^(?:```|~~~).*?^(?:```|~~~)[ \t]*$)", source, flags=re.MULTILINE | re.DOTALL)
     parts[::2] = [change(part) for part in parts[::2]]
     return "".join(parts)

@@ -2,7 +2,7 @@
 
     .venv/bin/python docs/readme.py
 
-Badges stay, links that count from nbs/ count from the top, pictures among the outputs go to docs/readme_files/.
+Badges are kept, links relative to nbs/ become relative to the top, pictures in outputs go to docs/readme_files/.
 """
 
 import posixpath
@@ -10,7 +10,7 @@ import re
 import shutil
 from base64 import b64decode
 
-from notebooks import NOTEBOOKS, ROOT, outside_fences, read_visible, split_directives
+from notebooks import NOTEBOOKS, ROOT, change_outside_fences, read_visible, split_directives
 
 PICTURES = ROOT / "docs" / "readme_files"
 FIRST_LINE = "<!-- Made from nbs/index.ipynb by docs/readme.py: edit the notebook, not this file. -->"
@@ -22,35 +22,35 @@ def main():
     blocks = [FIRST_LINE]
     for cell in read_visible(NOTEBOOKS / "index.ipynb").cells:
         if cell.cell_type == "markdown":
-            blocks.append(outside_fences(from_top, cell.source))
+            blocks.append(change_outside_fences(rebase_links, cell.source))
         else:
-            blocks += code_blocks(cell)
+            blocks += render_cell(cell)
     (ROOT / "README.md").write_text("\n\n".join(block.strip("\n") for block in blocks) + "\n", encoding="utf-8")
 
 
-def from_top(text: str) -> str:
-    "Markdown in nbs/ as Markdown beside README.md: relative links and pictures"
+def rebase_links(text: str) -> str:
+    "Return Markdown of nbs/ with relative links and pictures that work from README.md"
     return re.sub(r"(?<=\]\()(?![a-z]+:|[#/])([^)\s]+)", lambda match: posixpath.normpath(f"nbs/{match[1]}"), text)
 
 
-def code_blocks(cell) -> list[str]:
-    "The code of a cell as a fence and its outputs below it"
+def render_cell(cell) -> list[str]:
+    "Return the code of a code cell as a fence, followed by its outputs"
     source, directives = split_directives(cell.source)
     if directives.get("include") == "false":
         return []
     shown = source.strip() and directives.get("echo") != "false"
     return ([fence(source, "python")] if shown else []) + [
-        block for output in cell.outputs if (block := output_block(output))
+        block for output in cell.outputs if (block := render_output(output))
     ]
 
 
 def fence(text: str, language: str) -> str:
-    "A fenced block"
+    "Return a fenced block"
     return f"```{language}\n{text.strip()}\n```"
 
 
-def output_block(output) -> str:
-    "An output as Markdown: the richest form that GitHub shows"
+def render_output(output) -> str:
+    "Return an output as Markdown, in the richest form that GitHub shows"
     if output.output_type == "stream":
         return fence("".join(output.text), "text")
     data = {
@@ -58,7 +58,7 @@ def output_block(output) -> str:
         for kind, content in output.get("data", {}).items()
     }
     if "image/png" in data:
-        return picture(data["image/png"], output.get("metadata", {}).get("image/png", {}))
+        return save_picture(data["image/png"], output.get("metadata", {}).get("image/png", {}))
     if "text/markdown" in data:
         return data["text/markdown"]
     if "text/html" in data:
@@ -66,11 +66,11 @@ def output_block(output) -> str:
     return fence(data["text/plain"], "text") if "text/plain" in data else ""
 
 
-def picture(
+def save_picture(
     content: str,  # a PNG in base 64
     metadata: dict,  # of the output: `alt`, `width`
 ) -> str:
-    "Save a picture and point at it"
+    "Save a picture and return the tag that shows it"
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"{len(list(PICTURES.iterdir())) + 1}.png"
     path.write_bytes(b64decode(content))

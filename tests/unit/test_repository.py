@@ -54,10 +54,10 @@ def test_generated_files_are_current(copy, command):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_begins_with_badge(path):
-    from headers import header
+    from headers import make_header
 
     cells = json.loads(path.read_text())["cells"]
-    assert ["".join(c["source"]) for c in cells[1:3]] == list(header(path))
+    assert ["".join(c["source"]) for c in cells[1:3]] == list(make_header(path))
     assert re.match(r"# .+\n\n> .+", "".join(cells[0]["source"]))
 
 
