@@ -1,10 +1,11 @@
-"""The table of faults: every case of `tests/` that counts for a figure, really done, beside the same for plain Transformers.
+"""The table of faults: every case of `tests/` that is marked with a fault, really done, next to the same for plain Transformers.
 
     python bench/faults.py            # `make faults`
 
-Writes faults.json (ftkit), plain_faults.json (plain Transformers) and faults.md (both) beside this file. Exit code: that of the tests.
+Writes faults.json (ftkit), plain_faults.json (plain Transformers) and faults.md (both) next to this file. Exit code: that of the tests.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -15,13 +16,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
-def cases(row: dict | None, whole: str) -> str:
-    "`k of N` of a row, or a dash"
-    return f"{row['passed']} of {row[whole]}" if row else "-"
+def format_cases(row: dict | None) -> str:
+    "Return `k of N` of a row, or a dash"
+    if row is None:
+        return "-"
+    return f"{row['passed']} of {row['of'] if 'of' in row else row['passed'] + row['failed']}"
 
 
-def table(ours: dict, plain: dict) -> str:
-    "Both results as Markdown"
+def format_table(ours: dict, plain: dict) -> str:
+    "Return both results as Markdown"
     theirs = {row["figure"]: row for row in plain["figures"]}
     lines = [
         "# The table of faults",
@@ -35,7 +38,7 @@ def table(ours: dict, plain: dict) -> str:
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {row['figure']} | {row['title']} | {cases({**row, 'of': row['passed'] + row['failed']}, 'of')} | {cases(theirs.get(row['figure']), 'of')} |"
+        f"| {row['figure']} | {row['title']} | {format_cases(row)} | {format_cases(theirs.get(row['figure']))} |"
         for row in ours["figures"]
     ]
     return "\n".join(lines) + "\n"
@@ -43,11 +46,12 @@ def table(ours: dict, plain: dict) -> str:
 
 def main() -> int:
     "Run, write, print"
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     start = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "figure"],
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "fault"],
         cwd=HERE.parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "FTKIT_FIGURES": str(HERE / "faults.json")},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "FTKIT_FAULTS": str(HERE / "faults.json")},
     )
     seconds = time.monotonic() - start
     subprocess.run([sys.executable, HERE / "plain_faults.py"], check=True)
@@ -56,7 +60,7 @@ def main() -> int:
     )
     ours["seconds"] = round(seconds)
     (HERE / "faults.json").write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
-    (HERE / "faults.md").write_text(table(ours, plain), encoding="utf-8")
+    (HERE / "faults.md").write_text(format_table(ours, plain), encoding="utf-8")
     print((HERE / "faults.md").read_text(encoding="utf-8"))
     return done.returncode
 

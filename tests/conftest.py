@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from figures import TITLES, Figures
+from faults import FAULTS, FaultCounter
 from processes import Command
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -19,16 +19,16 @@ GOOD, BAD, FLAT = "lovely warm bread today", "the bus broke down again", "the li
 
 
 def pytest_configure(config):
-    "The table of figures is counted beside the tests"
-    config.pluginmanager.register(Figures(), "figures")
+    "Count the cases of each fault"
+    config.pluginmanager.register(FaultCounter(), "faults")
 
 
 def pytest_collection_modifyitems(items):
-    "Each case carries the number of its figure"
+    "Note on each case the fault that it counts for"
     for item in items:
-        for mark in item.iter_markers("figure"):
-            assert mark.args[0] in TITLES, f"{item.nodeid}: there is no figure {mark.args[0]}"
-            item.user_properties.append(("figure", mark.args[0]))
+        for mark in item.iter_markers("fault"):
+            assert mark.args[0] in FAULTS, f"{item.nodeid}: there is no fault {mark.args[0]!r}"
+            item.user_properties.append(("fault", mark.args[0]))
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ from ftkit.runs.session import create_run
 from ftkit.settings import Settings
 from ftkit.tokenizer import load_tokenizer
 
-hostile, names, slow = pytest.mark.figure(11), pytest.mark.figure(13), pytest.mark.slow
+hostile, names, slow = pytest.mark.fault("hostile files"), pytest.mark.fault("hostile names"), pytest.mark.slow
 COLUMNS = {"text_column_name": "review", "label_column_name": "stars"}
 SMALL = {**COLUMNS, "num_train_epochs": 2, "per_device_train_batch_size": 16, "baselines": [], "num_resamples": 100}
 SECRET, SECRET_WEIGHT = b"hunter2", 7.654321

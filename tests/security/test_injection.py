@@ -23,7 +23,7 @@ from ftkit.views.errors import error_table
 from ftkit.views.html import img_tag, shorten, show_table
 from ftkit.views.progress import LiveChart
 
-pytestmark = pytest.mark.figure(12)
+pytestmark = pytest.mark.fault("HTML from data")
 PAYLOADS = {
     "script": "<script>alert(1)</script>",
     "image": "<img src=x onerror=alert(1)>",

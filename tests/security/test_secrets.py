@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import small_rows, write_csv
 
-pytestmark = pytest.mark.figure(10)
+pytestmark = pytest.mark.fault("secrets")
 CANARIES = {
     "HF_TOKEN": "hf_"
     + "CanaryInTheEnvironment01",  # put together here: a scanner of this repository need not stop at it

@@ -123,7 +123,7 @@ def poison(trainer, loss, value):
     return loss * value
 
 
-@pytest.mark.figure(6)
+@pytest.mark.fault("not finite")
 @pytest.mark.parametrize("what", ["loss", "infinite loss", "gradient", "weights"])
 @pytest.mark.parametrize("clipping", [1.0, pytest.param(0.0, marks=pytest.mark.slow)])
 def test_what_is_not_finite_stops_the_run_before_the_update(settings, tmp_path, monkeypatch, whole, what, clipping):
@@ -151,7 +151,7 @@ def test_what_is_not_finite_stops_the_run_before_the_update(settings, tmp_path, 
     assert find_newest(run.path / "checkpoints")[1] == []
 
 
-@pytest.mark.figure(6)
+@pytest.mark.fault("not finite")
 def test_a_weight_that_no_row_uses_is_found_before_it_is_saved(settings, tmp_path, monkeypatch):
     def act(trainer, step):
         trainer.model.get_input_embeddings().weight.data[-1, 0] = math.nan
@@ -166,7 +166,7 @@ def test_a_weight_that_no_row_uses_is_found_before_it_is_saved(settings, tmp_pat
     assert find_newest(tmp_path / "x/checkpoints")[1] == [] and Run.load("x", tmp_path).status == "failed"
 
 
-@pytest.mark.figure(6)
+@pytest.mark.fault("not finite")
 def test_labels_that_are_all_ignored_stop_the_run(settings, tmp_path, monkeypatch):
     make = ftkit.trainer.make_trainer
 
@@ -186,7 +186,7 @@ def test_labels_that_are_all_ignored_stop_the_run(settings, tmp_path, monkeypatc
     assert result(Run.load("x", tmp_path))[1] == []
 
 
-@pytest.mark.figure(6)
+@pytest.mark.fault("not finite")
 @pytest.mark.parametrize("rate", [1e6, 1e30])
 def test_a_learning_rate_that_blows_up_stops_the_run(settings, tmp_path, rate):
     with pytest.raises(NotFinite, match="a learning rate that is too high"):
@@ -239,7 +239,7 @@ def small_batches(tiny, tmp_path_factory):
     return result(fine_tune(settings, ROWS, tmp_path_factory.mktemp("small"), "x"))
 
 
-@pytest.mark.figure(21)
+@pytest.mark.fault("out of memory")
 @pytest.mark.parametrize(
     "number, error",
     [
@@ -262,7 +262,7 @@ def test_out_of_memory_starts_again_with_smaller_batches(
     assert all(find_newest(run.path / "checkpoints")[0].parent.glob("step-*")) and result(run)[1][0][0] == 1
 
 
-@pytest.mark.figure(21)
+@pytest.mark.fault("out of memory")
 def test_memory_that_really_ends_starts_again_with_smaller_batches(settings, tmp_path, monkeypatch, small_batches):
     held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     limit = resource.getrlimit(resource.RLIMIT_AS)
@@ -282,7 +282,7 @@ def test_memory_that_really_ends_starts_again_with_smaller_batches(settings, tmp
     assert result(run) == small_batches
 
 
-@pytest.mark.figure(21)
+@pytest.mark.fault("out of memory")
 def test_one_row_that_does_not_fit_ends_the_run_with_what_to_do(settings, tmp_path, monkeypatch):
     crowded(monkeypatch, 1, cuda, most=0)
     with pytest.raises(RunFailed, match="one row at a time. Use method = lora or head, a smaller max_seq_length"):
@@ -322,7 +322,7 @@ def fill(folder: Path, left: int) -> None:
 SHARES = [0, 0.001, 0.1, 0.3, 0.34, 0.5, 0.8, 0.95, 0.99, 0.999]
 
 
-@pytest.mark.figure(9)
+@pytest.mark.fault("disk full")
 @pytest.mark.parametrize("asked", [True, False], ids=["asked before", "found while writing"])
 @pytest.mark.parametrize("share", [s if s == 0.5 else pytest.param(s, marks=pytest.mark.slow) for s in SHARES])
 def test_a_full_disk_is_said_with_bytes_and_nothing_is_lost(settings, disk, monkeypatch, capsys, whole, share, asked):
@@ -353,7 +353,7 @@ def test_a_full_disk_is_said_with_bytes_and_nothing_is_lost(settings, disk, monk
     assert result(run)[1] == whole[1]
 
 
-@pytest.mark.figure(9)
+@pytest.mark.fault("disk full")
 def test_a_disk_that_is_still_full_is_said_when_the_run_is_to_go_on(settings, disk, monkeypatch, whole):
     run = interrupted(settings, disk, monkeypatch)
     before = hashes(run.path)
@@ -365,7 +365,7 @@ def test_a_disk_that_is_still_full_is_said_when_the_run_is_to_go_on(settings, di
     assert result(run.resume(ROWS)) == whole
 
 
-@pytest.mark.figure(9)
+@pytest.mark.fault("disk full")
 def test_a_disk_without_room_for_the_checkpoints_is_said_before_the_training(settings, disk):
     fill(disk, 12_000_000)
     with pytest.raises(
@@ -376,7 +376,7 @@ def test_a_disk_without_room_for_the_checkpoints_is_said_before_the_training(set
     assert Run.load("x", disk).history == []
 
 
-@pytest.mark.figure(9)
+@pytest.mark.fault("disk full")
 def test_a_file_that_may_not_grow_is_said_and_nothing_is_lost(settings, tmp_path, monkeypatch, whole):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     at_step(
@@ -414,7 +414,7 @@ def scored_again(run) -> float:
     return float(np.mean([a["label"] == label for a, label in zip(run.predict(rows.text.tolist()), rows.label)]))
 
 
-@pytest.mark.figure(24)
+@pytest.mark.fault("best model")
 def test_the_best_model_is_the_recorded_one(settings, tmp_path, monkeypatch, whole):
     run = fine_tune(settings, ROWS, tmp_path, "x")
     scores = {row["step"]: row["eval_accuracy"] for row in run.history if "eval_accuracy" in row}
@@ -426,7 +426,7 @@ def test_the_best_model_is_the_recorded_one(settings, tmp_path, monkeypatch, who
     )
 
 
-@pytest.mark.figure(24)
+@pytest.mark.fault("best model")
 @pytest.mark.parametrize("happened", ["killed", "moved", "deleted"])
 def test_the_best_model_after_a_resume_is_that_of_the_whole_run(
     settings, tmp_path, monkeypatch, capsys, whole, happened
@@ -444,13 +444,13 @@ def test_the_best_model_after_a_resume_is_that_of_the_whole_run(
     assert (said in capsys.readouterr().err) == (happened == "deleted")
 
 
-@pytest.mark.figure(24)
+@pytest.mark.fault("best model")
 def test_of_equal_epochs_the_first_is_the_best(settings, tmp_path):
     run = fine_tune(settings.replace(learning_rate=1e-9), ROWS, tmp_path, "x")
     assert run.record["best"]["step"] == 12 and run.record["best"]["value"] == pytest.approx(scored_again(run))
 
 
-@pytest.mark.figure(24)
+@pytest.mark.fault("best model")
 @pytest.mark.parametrize("how", ["deleted", "damaged"])
 def test_a_best_checkpoint_that_is_gone_at_the_end_is_an_error(settings, tmp_path, monkeypatch, how):
     class Vandal(TrainerCallback):
@@ -470,10 +470,10 @@ def test_a_best_checkpoint_that_is_gone_at_the_end_is_an_error(settings, tmp_pat
     assert Run.load("x", tmp_path).status == "failed" and not (tmp_path / "x/model").exists()
 
 
-@pytest.mark.figure(24)
+@pytest.mark.fault("best model")
 def test_a_metric_that_is_not_a_number_has_no_best(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(ftkit.tasks.classification, "compute_metrics", lambda prediction: {"accuracy": math.nan})
-    with pytest.raises(RunFailed, match="no evaluation gave a comparable accuracy"):
+    with pytest.raises(RunFailed, match="no evaluation returned a comparable accuracy"):
         fine_tune(settings, ROWS, tmp_path, "x")
 
 
@@ -485,7 +485,7 @@ def pieces(settings):
     return tokens, tokenizer, lambda: load_model(settings.model_name_or_path, report["labels"], tokenizer, dropout=0.1)
 
 
-@pytest.mark.figure(8)
+@pytest.mark.fault("cell run again")
 @pytest.mark.parametrize(
     "again", ["trainer.train()", "train(trainer, run)", "a new trainer, the old model", "a new model, the old run"]
 )
@@ -499,7 +499,7 @@ def test_a_training_cell_that_is_run_again_says_so_and_changes_nothing(settings,
     with session:
         train(trainer, run)
     weights, files = weights_sha256(model), hashes(run.path)
-    with pytest.raises(UserError, match="trained already|this run is finished"):
+    with pytest.raises(UserError, match="already been trained|this run is finished"):
         if again == "trainer.train()":
             trainer.train()
         elif again == "train(trainer, run)":
@@ -512,7 +512,7 @@ def test_a_training_cell_that_is_run_again_says_so_and_changes_nothing(settings,
     assert weights_sha256(model) == weights and hashes(run.path) == files
 
 
-@pytest.mark.figure(8)
+@pytest.mark.fault("cell run again")
 def test_a_cell_that_was_stopped_and_is_run_again_does_not_train_on(settings, tmp_path, monkeypatch, whole):
     tokens, tokenizer, fresh = pieces(settings)
     model = fresh()
@@ -524,12 +524,12 @@ def test_a_cell_that_was_stopped_and_is_run_again_does_not_train_on(settings, tm
         train(trainer, run)
     assert not model.training and run.status == "stopped"
     for cell in (lambda: trainer.train(), lambda: train(trainer, run)):
-        with pytest.raises(UserError, match="trained already"):
+        with pytest.raises(UserError, match="already been trained"):
             cell()
     assert result(Run.load("x", tmp_path).resume(ROWS)) == whole
 
 
-@pytest.mark.figure(8)
+@pytest.mark.fault("cell run again")
 def test_fine_tune_again_is_a_new_run_with_the_same_result(settings, tmp_path, whole):
     first = fine_tune(settings, ROWS, tmp_path, "x")
     files = hashes(first.path)
@@ -561,7 +561,7 @@ def test_a_resume_on_another_machine_says_what_is_not_as_it_was(settings, tmp_pa
     assert run.record["machine"]["threads"] == 77 and run.record["resumed"][0]["changed"]["threads"] == [77, threads]
 
 
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 @pytest.mark.parametrize("step", [12, 13, 36])
 def test_a_stop_at_an_epochs_end_does_not_lose_its_evaluation(settings, tmp_path, monkeypatch, whole, step):
     with monkeypatch.context() as patch:

@@ -112,7 +112,7 @@ def whole(folder, tiny):
     return run
 
 
-@pytest.mark.figure(1)
+@pytest.mark.fault("killed")
 @pytest.mark.parametrize(
     "variant, moment",
     [pytest.param(v, m, marks=[] if (v, m) in FAST else pytest.mark.slow) for v in VARIANTS for m in KILLED_AT],
@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(folder, tiny, ftkit, whole, varia
     assert fingerprint(folder, name) == whole(variant)
 
 
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_a_whole_checkpoint_and_goes_on(folder, tiny, ftkit, whole, number, code):
     from ftkit.runs.checkpoints import find_newest, parse_step
@@ -148,7 +148,7 @@ def test_a_stopped_run_leaves_a_whole_checkpoint_and_goes_on(folder, tiny, ftkit
     assert fingerprint(folder, name) == whole()
 
 
-@pytest.mark.figure(3)
+@pytest.mark.fault("damaged checkpoint")
 def test_a_damaged_checkpoint_is_passed_over_and_said(folder, tiny, ftkit, whole):
     process = start(folder, tiny, "damaged", "--save_total_limit", 5)
     assert hit_at(process, folder, "damaged", 60, signal.SIGKILL)
@@ -165,7 +165,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(folder, tiny, ftkit, whole
     assert fingerprint(folder, "damaged") == whole()
 
 
-@pytest.mark.figure(6)
+@pytest.mark.fault("not finite")
 def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update(folder, tiny, ftkit):
     done = ftkit(
         "train",

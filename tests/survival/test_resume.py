@@ -87,7 +87,7 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(p.name[5:]) for p in (folder / "checkpoints").glob("step-*"))
 
 
-@pytest.mark.figure(24)
+@pytest.mark.fault("best model")
 def test_the_best_step_is_saved_where_saves_are_rarer_than_evaluations(settings, tmp_path):
     run = fine_tune(
         settings.replace(eval_strategy="steps", eval_steps=3, save_steps=6, learning_rate=1e-9), ROWS, tmp_path, "x"
@@ -95,7 +95,7 @@ def test_the_best_step_is_saved_where_saves_are_rarer_than_evaluations(settings,
     assert run.status == "finished" and run.record["best"]["step"] == 3 and 3 in steps(run.path)
 
 
-@pytest.mark.figure(1)
+@pytest.mark.fault("killed")
 def test_without_evaluations_every_epoch_is_saved_once(settings, tmp_path, monkeypatch):
     saves = []
     commit = ftkit.training.callbacks.commit
@@ -112,7 +112,7 @@ def test_without_evaluations_every_epoch_is_saved_once(settings, tmp_path, monke
     assert steps(tmp_path / "x") == [6, 12] and result(Run.load("x", tmp_path).resume(ROWS)) == result(whole)
 
 
-@pytest.mark.figure(1)
+@pytest.mark.fault("killed")
 def test_a_run_that_patience_had_ended_within_an_epoch_trains_no_step_more(settings, tmp_path, monkeypatch):
     def falling(predictions):
         seen.append(1 / (1 + len(seen)))
@@ -139,7 +139,7 @@ def test_patience_that_was_added_for_the_resume_starts_to_count_there(settings, 
     assert Run.load("x", tmp_path).resume(ROWS).status == "finished"
 
 
-@pytest.mark.figure(1)
+@pytest.mark.fault("killed")
 @pytest.mark.parametrize("changed", ["model.safetensors", "tokenizer.json"])
 def test_a_run_does_not_go_on_with_another_base_model(settings, tmp_path, monkeypatch, changed):
     base = tiny_gpt2(tmp_path / "base")
@@ -167,7 +167,7 @@ def test_a_run_does_not_go_on_with_another_base_model(settings, tmp_path, monkey
     assert result(Run.load("x", tmp_path).resume(ROWS)) == result(whole)
 
 
-@pytest.mark.figure(21)
+@pytest.mark.fault("out of memory")
 def test_memory_that_is_short_while_a_run_goes_on_costs_no_checkpoint(settings, tmp_path, monkeypatch):
     whole = fine_tune(settings, ROWS, tmp_path, "whole")
     end_at(monkeypatch, 9)
@@ -197,7 +197,7 @@ def test_a_whole_checkpoint_is_not_blamed_for_a_passing_fault(error):
     assert raised.value is error
 
 
-@pytest.mark.figure(9)
+@pytest.mark.fault("disk full")
 def test_a_finished_run_has_its_model_on_the_disk_before_the_checkpoints_go(settings, tmp_path, monkeypatch):
     seen, fsync = set(), os.fsync
     mark = lambda stat: (
@@ -214,7 +214,7 @@ def test_a_finished_run_has_its_model_on_the_disk_before_the_checkpoints_go(sett
     assert len(kept) > 5 and [p.name for p in kept if mark(p.stat()) not in seen] == []
 
 
-@pytest.mark.figure(14)
+@pytest.mark.fault("exit status")
 def test_a_signal_after_the_end_was_recorded_changes_nothing(tmp_path, monkeypatch):
     end = Session.end
 
@@ -229,7 +229,7 @@ def test_a_signal_after_the_end_was_recorded_changes_nothing(tmp_path, monkeypat
     assert Run.load("x", tmp_path).status == "finished"
 
 
-@pytest.mark.figure(14)
+@pytest.mark.fault("exit status")
 def test_a_trained_run_is_kept_whatever_fails_after_it(settings, tmp_path, monkeypatch):
     end_in(monkeypatch, "ladder", lambda: UserError("the base model is not there"))
     with pytest.raises(UserError):
@@ -238,7 +238,7 @@ def test_a_trained_run_is_kept_whatever_fails_after_it(settings, tmp_path, monke
     assert run.status == "failed" and run.history == [] and (run.path / "model/model.safetensors").is_file()
 
 
-@pytest.mark.figure(14)
+@pytest.mark.fault("exit status")
 def test_a_reader_of_stderr_that_leaves_does_not_end_the_work():
     lines = "import logging\nfrom ftkit.views.console import install_handler\ninstall_handler()\nfor i in range(5): logging.getLogger('ftkit').info(f'line {i}')\nprint('done')"
     reading, writing = os.pipe()
@@ -257,7 +257,7 @@ def test_one_damaged_run_does_not_hide_the_others(settings, tmp_path, capsys):
     assert "settings.ini" in capsys.readouterr().err
 
 
-@pytest.mark.figure(20)
+@pytest.mark.fault("predict")
 def test_two_processes_that_write_one_file_do_not_mix_their_rows(tmp_path):
     out, rows = tmp_path / "out.jsonl", [{"label": "good"}] * 40_000
     script = f"from pathlib import Path\nfrom ftkit.serving.batch import write_rows\nimport sys\nwrite_rows(Path({str(out)!r}), [sys.argv[1]] * 40_000, [{{'label': 'good'}}] * 40_000)"
@@ -276,7 +276,7 @@ def test_two_processes_that_write_one_file_do_not_mix_their_rows(tmp_path):
     }
 
 
-@pytest.mark.figure(11)
+@pytest.mark.fault("hostile files")
 def test_the_list_of_looks_in_a_stranger_s_folder_leads_nowhere(settings, tmp_path, capsys):
     run = fine_tune(settings, ROWS, tmp_path / "theirs", "x")
     outside = tmp_path / "profile"

@@ -32,9 +32,9 @@ from ftkit.runs.session import Session, create_run, describe_way_to_resume, reop
 from ftkit.settings import Settings
 
 reading, processes, sharing, slow = (
-    pytest.mark.figure(22),
-    pytest.mark.figure(23),
-    pytest.mark.figure(25),
+    pytest.mark.fault("read while written"),
+    pytest.mark.fault("several processes"),
+    pytest.mark.fault("run folder moved"),
     pytest.mark.slow,
 )
 NOBODY = 65534

@@ -30,7 +30,7 @@ from ftkit.tokenizer import load_tokenizer, tokenize
 from ftkit.training import callbacks
 from ftkit.training.callbacks import Checkpoints
 
-pytestmark = pytest.mark.figure(15)
+pytestmark = pytest.mark.fault("same seed")
 slow = pytest.mark.slow
 TRAIN = "from ftkit.settings import Settings\nfrom ftkit.fine_tuning import fine_tune\nfine_tune(Settings.read('settings.ini'), runs_dir='runs', name={name!r})"
 STRAY = "import random\nimport numpy as np\nimport torch\n(random.random(), np.random.rand(3), torch.rand(3))"

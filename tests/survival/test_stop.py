@@ -342,7 +342,7 @@ def check_goes_on(ftkit, folder, wanted):
     assert fingerprint(folder) == wanted and unfinished(folder) == [] and (folder / "runs/x/report.html").is_file()
 
 
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moment", [m if m in FAST else pytest.param(m, marks=pytest.mark.slow) for m in MOMENTS])
 def test_a_run_that_is_stopped_leaves_a_usable_process_and_goes_on_to_the_same_bits(
     folder, start, ftkit, whole, moment
@@ -352,7 +352,7 @@ def test_a_run_that_is_stopped_leaves_a_usable_process_and_goes_on_to_the_same_b
 
 
 @pytest.mark.slow
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moments", TWICE)
 def test_an_impatient_second_signal_harms_nothing(folder, start, ftkit, whole, moments):
     check_stopped(start(TWICE[moments]), folder)
@@ -360,7 +360,7 @@ def test_an_impatient_second_signal_harms_nothing(folder, start, ftkit, whole, m
 
 
 @pytest.mark.slow
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moment", TERMINATED)
 def test_a_run_that_is_terminated_goes_on_to_the_same_bits(folder, start, ftkit, whole, moment):
     check_stopped(start([(*link, TERM)[:3] for link in MOMENTS[moment]]), folder, "terminated")
@@ -368,7 +368,7 @@ def test_a_run_that_is_terminated_goes_on_to_the_same_bits(folder, start, ftkit,
 
 
 @pytest.mark.slow
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moment", NO_RUN_YET)
 def test_a_stop_before_there_is_a_run_leaves_nothing(folder, start, moment):
     process = start([(NO_RUN_YET[moment], 1)])
@@ -377,7 +377,7 @@ def test_a_stop_before_there_is_a_run_leaves_nothing(folder, start, moment):
 
 
 @pytest.mark.slow
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 def test_a_signal_to_the_whole_group_of_processes_ends_a_run_with_workers_as_any_other(folder, start, ftkit, whole):
     more = ["--dataloader_num_workers", 2]
     check_stopped(start([(STEP, 8, "group")], *more, group=True), folder, "terminated")
@@ -385,7 +385,7 @@ def test_a_signal_to_the_whole_group_of_processes_ends_a_run_with_workers_as_any
 
 
 @pytest.mark.slow
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 @pytest.mark.parametrize("number", [15, 14])
 def test_a_run_that_ends_within_an_epoch_is_stopped_at_its_last_steps_and_goes_on(folder, start, ftkit, whole, number):
     more = ["--max_steps", 15]
@@ -394,14 +394,14 @@ def test_a_run_that_ends_within_an_epoch_is_stopped_at_its_last_steps_and_goes_o
 
 
 @pytest.mark.slow
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 def test_a_run_that_has_ended_within_an_epoch_is_not_trained_further_after_a_stop(folder, start, ftkit, whole):
     more = ["--max_steps", 15]
     check_stopped(start([("ftkit.tasks.classification.compare", 1)], *more), folder)
     check_goes_on(ftkit, folder, whole(*more))
 
 
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 def test_a_training_that_has_failed_gives_the_signals_back(folder, start):
     assert start([(STEP, 8, RuntimeError("boom"))]).wait() == 1
     assert json.loads((folder / "found").read_text()) == {
@@ -439,7 +439,7 @@ sys.exit(code)
 
 
 @pytest.mark.slow
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 def test_a_stop_while_the_libraries_load_ends_with_130(folder):
     done = subprocess.run(
         [sys.executable, "-c", IMPORTING, "train", "--train_file", "missing.csv"],
@@ -455,7 +455,7 @@ def test_a_stop_while_the_libraries_load_ends_with_130(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.figure(7)
+@pytest.mark.fault("stopped")
 def test_the_stop_button_of_a_notebook(folder, tiny, monkeypatch):
     from jupyter_client.manager import start_new_kernel
 
@@ -570,7 +570,7 @@ KILLED = [
 ]
 
 
-@pytest.mark.figure(14)
+@pytest.mark.fault("exit status")
 @pytest.mark.parametrize(
     "end", [e if e == "a fault in judging" else pytest.param(e, marks=pytest.mark.slow) for e in ENDS]
 )
@@ -593,7 +593,7 @@ def test_every_end_has_its_exit_code_and_its_status(folder, start, ftkit, whole,
         check_goes_on(ftkit, folder, whole())
 
 
-@pytest.mark.figure(14)
+@pytest.mark.fault("exit status")
 def test_input_that_is_at_fault_leaves_no_run_also_where_that_is_seen_late(folder, start):
     process = start([], "--method", "top_k", "--top_k_layers", 99)
     assert process.wait(60) == 2 and process.stderr.splitlines() == [
@@ -602,7 +602,7 @@ def test_input_that_is_at_fault_leaves_no_run_also_where_that_is_seen_late(folde
     assert list((folder / "runs").iterdir()) == []
 
 
-@pytest.mark.figure(14)
+@pytest.mark.fault("exit status")
 @pytest.mark.parametrize(
     "moment", [m if m == "the judging" else pytest.param(m, marks=pytest.mark.slow) for m in KILLED]
 )
@@ -627,7 +627,7 @@ def waiting(process, folder):
         time.sleep(0.01)
 
 
-@pytest.mark.figure(14)
+@pytest.mark.fault("exit status")
 @pytest.mark.parametrize("moment", ["a step within an epoch", pytest.param("the model card", marks=pytest.mark.slow)])
 def test_a_run_is_running_while_its_process_lives_and_not_a_moment_longer(folder, start, ftkit, moment):
     process = start([(*link, "wait") for link in MOMENTS[moment]])
@@ -643,7 +643,7 @@ def test_a_run_is_running_while_its_process_lives_and_not_a_moment_longer(folder
     assert Run(folder / "runs/x").status == "failed" and " failed " in ftkit("runs", cwd=folder).stdout
 
 
-@pytest.mark.figure(14)
+@pytest.mark.fault("exit status")
 def test_the_number_of_a_dead_process_given_to_another_does_not_make_its_run_alive(folder, start):
     last = Path("/proc/sys/kernel/ns_last_pid")
     if not os.access(last, os.W_OK):
@@ -663,7 +663,7 @@ def test_the_number_of_a_dead_process_given_to_another_does_not_make_its_run_ali
     pytest.skip(f"{process.pid} was not given again")
 
 
-@pytest.mark.figure(14)
+@pytest.mark.fault("exit status")
 def test_a_run_that_finishes_while_it_is_looked_at_is_not_shown_as_failed(trained, tmp_path, monkeypatch):
     run = Run(shutil.copytree(trained[0] / "runs/small", tmp_path / "small"))
     run.update(status="running")
@@ -678,7 +678,7 @@ def test_a_run_that_finishes_while_it_is_looked_at_is_not_shown_as_failed(traine
 
 
 @pytest.mark.slow
-@pytest.mark.figure(14)
+@pytest.mark.fault("exit status")
 @pytest.mark.parametrize("number, times, codes", [(INT, 5, (130, -INT)), (TERM, 1, (143,)), (TERM, 5, (143, -TERM))])
 def test_the_real_command_ends_so_too(folder, tiny, ftkit, whole, number, times, codes):
     "A shell shows 130 and 143 for both of the codes"

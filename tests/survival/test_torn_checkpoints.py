@@ -27,7 +27,7 @@ from ftkit.runs.session import create_run
 from ftkit.settings import Settings
 from ftkit.training import callbacks
 
-torn, damaged, slow = pytest.mark.figure(2), pytest.mark.figure(3), pytest.mark.slow
+torn, damaged, slow = pytest.mark.fault("torn checkpoint"), pytest.mark.fault("damaged checkpoint"), pytest.mark.slow
 WEIGHTS, OPTIMIZER, RNG, MANIFEST = "model.safetensors", "optimizer.pt", "rng_state.pth", "manifest.json"
 FILES = (
     WEIGHTS,
@@ -480,7 +480,7 @@ def test_a_kept_checkpoint_keeps_the_best_one_that_it_needs(settings, tmp_path):
     assert find_newest(run.path / "checkpoints")[0] == run.path / "checkpoints" / OLDER
 
 
-@pytest.mark.figure(1)
+@pytest.mark.fault("killed")
 @slow
 @pytest.mark.parametrize("left", [True, False])
 def test_what_was_evaluated_before_the_first_step_is_in_the_log_once(settings, tmp_path, left):

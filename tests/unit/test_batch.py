@@ -137,7 +137,7 @@ def same(a, b):
     return a == b or (b is None and a != a)
 
 
-@pytest.mark.figure(20)
+@pytest.mark.fault("predict")
 def test_jsonl_rows_are_answered_in_order(trained, whole):
     from ftkit.fine_tuning import Run
 
@@ -152,7 +152,7 @@ def test_jsonl_rows_are_answered_in_order(trained, whole):
     ]
 
 
-@pytest.mark.figure(20)
+@pytest.mark.fault("predict")
 @pytest.mark.parametrize("kind", ["csv", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_table_rows_are_answered_in_order(trained, tmp_path, kind):
     texts, errors = ten_thousand(kind)
@@ -170,7 +170,7 @@ def test_table_rows_are_answered_in_order(trained, tmp_path, kind):
     )
 
 
-@pytest.mark.figure(20)
+@pytest.mark.fault("predict")
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 @pytest.mark.parametrize("text", AWKWARD, ids=ascii)
 def test_awkward_text_is_one_row(tmp_path, text, kind):
@@ -188,7 +188,7 @@ def test_awkward_text_is_one_row(tmp_path, text, kind):
         } == {"good"}
 
 
-@pytest.mark.figure(20)
+@pytest.mark.fault("predict")
 @pytest.mark.parametrize(
     "moment", [m if m == "while it writes" else pytest.param(m, marks=pytest.mark.slow) for m in ENDS]
 )
@@ -211,7 +211,7 @@ def test_killed_predict_keeps_old_file(trained, whole, tmp_path, moment):
 
 
 @pytest.mark.slow
-@pytest.mark.figure(20)
+@pytest.mark.fault("predict")
 def test_other_process_writes_same_bytes(trained, whole, tmp_path, ftkit):
     done = ftkit("predict", "small", "--file", whole / "rows.jsonl", "--out", tmp_path / "out.jsonl", cwd=trained[0])
     assert (
@@ -222,7 +222,7 @@ def test_other_process_writes_same_bytes(trained, whole, tmp_path, ftkit):
     assert (tmp_path / "out.jsonl").read_bytes() == (whole / "out.jsonl").read_bytes()
 
 
-@pytest.mark.figure(20)
+@pytest.mark.fault("predict")
 @pytest.mark.parametrize(
     "out, message",
     [

@@ -64,7 +64,7 @@ NO_MEMORY = {
 }
 
 
-@pytest.mark.figure(21)
+@pytest.mark.fault("out of memory")
 @pytest.mark.parametrize("error", NO_MEMORY)
 def test_predict_halves_the_batch(classifier, small_memory, capsys, error):
     model, tokenizer = classifier
@@ -79,7 +79,7 @@ def test_predict_halves_the_batch(classifier, small_memory, capsys, error):
     ]
 
 
-@pytest.mark.figure(21)
+@pytest.mark.fault("out of memory")
 def test_finished_rows_are_kept(classifier, monkeypatch):
     model, tokenizer = classifier
     wanted, forward, seen = predict_logits(model, tokenizer, TEXTS), model.forward, []
@@ -95,7 +95,7 @@ def test_finished_rows_are_kept(classifier, monkeypatch):
     assert sum(seen) == len(TEXTS) and len(set(seen)) > 2
 
 
-@pytest.mark.figure(21)
+@pytest.mark.fault("out of memory")
 def test_single_text_without_memory_fails(classifier, small_memory):
     model, tokenizer = classifier
     model.train()
@@ -109,7 +109,7 @@ def test_single_text_without_memory_fails(classifier, small_memory):
     model.eval()
 
 
-@pytest.mark.figure(21)
+@pytest.mark.fault("out of memory")
 @pytest.mark.parametrize(
     "error",
     [
@@ -127,7 +127,7 @@ def test_other_errors_are_raised(classifier, small_memory, error):
 
 
 @pytest.mark.slow
-@pytest.mark.figure(21)
+@pytest.mark.fault("out of memory")
 def test_real_memory_limit_is_survived(tiny):
     code = """
 import resource, sys

@@ -107,14 +107,14 @@ def saved(classifier, tmp_path_factory):
     return folder
 
 
-@pytest.mark.figure(19)
+@pytest.mark.fault("odd texts")
 @pytest.mark.parametrize("name", [*ODD, *LONG])
 def test_odd_text_ignores_its_batch(classifier, answers, name):
     alone = predict_logits(*classifier, [{**ODD, **LONG}[name]])[0]
     assert np.isfinite(alone).all() and np.abs(answers[name] - alone).max() < 1e-5
 
 
-@pytest.mark.figure(19)
+@pytest.mark.fault("odd texts")
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_unusable_text_gets_a_reason(classifier, name):
     text, reason = UNUSABLE[name]
@@ -126,7 +126,7 @@ def test_unusable_text_gets_a_reason(classifier, name):
     assert predict_rows(*classifier, [text]) == [{"error": reason}]
 
 
-@pytest.mark.figure(19)
+@pytest.mark.fault("odd texts")
 @pytest.mark.parametrize("name", [name for name in ODD if name[0] in "<["] + ["80,000 control tokens"])
 def test_control_tokens_are_plain_text(classifier, name):
     model, tokenizer = classifier
@@ -139,7 +139,7 @@ def test_control_tokens_are_plain_text(classifier, name):
         assert pooled_position(batch["input_ids"][0].tolist(), model.config.pad_token_id) == len(ids) - 1
 
 
-@pytest.mark.figure(19)
+@pytest.mark.fault("odd texts")
 def test_training_and_predict_tokens_agree(classifier):
     from datasets import Dataset
 
@@ -158,7 +158,7 @@ def test_training_and_predict_tokens_agree(classifier):
     ]
 
 
-@pytest.mark.figure(19)
+@pytest.mark.fault("odd texts")
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_pipeline_answers_are_equal(classifier, saved, batch_size):
     texts = [*ODD.values(), *PLAIN, LONG["80,000 control tokens"][:20_000]]
@@ -170,7 +170,7 @@ def test_pipeline_answers_are_equal(classifier, saved, batch_size):
     assert max(abs(a[label] - b[label]) for a, b in zip(scores, wanted) for label in LABELS) < 1e-5
 
 
-@pytest.mark.figure(19)
+@pytest.mark.fault("odd texts")
 def test_run_and_pipeline_agree(trained):
     from ftkit.fine_tuning import Run
 
@@ -184,7 +184,7 @@ def test_run_and_pipeline_agree(trained):
     assert [a["score"] for a in answered] == pytest.approx([r["score"] for r in rows], abs=1e-5)
 
 
-@pytest.mark.figure(19)
+@pytest.mark.fault("odd texts")
 def test_left_padding_changes_nothing(classifier, saved, tmp_path):
     model, tokenizer = classifier
     texts = [*PLAIN, *ODD.values()]
@@ -208,7 +208,7 @@ def test_left_padding_changes_nothing(classifier, saved, tmp_path):
     assert np.abs(predict_logits(model, left, texts) - wanted).max() < 1e-5
 
 
-@pytest.mark.figure(19)
+@pytest.mark.fault("odd texts")
 def test_text_without_tokens_is_stable(tiny):
     tokenizer = load_tokenizer(tiny)
     tokenizer.backend_tokenizer.normalizer = normalizers.Replace("\u0301", "")
