@@ -27,7 +27,7 @@ from .errors import UserError
 
 # %% ../nbs/06_metrics.ipynb #c011
 class LocalMetric(evaluate.Metric):
-    "An `evaluate.Metric` that needs no network: `compute`, `add_batch` and `evaluate.combine` work as with any other"
+    "An `evaluate.Metric` that needs no network. `compute`, `add_batch` and `evaluate.combine` work as with any other"
 
     def __init__(self, **kwargs):
         super().__init__(**{"keep_in_memory": True, **kwargs})
@@ -59,7 +59,7 @@ def plot_confusion(
     references: np.ndarray,  # true class ids (rows,)
     labels: list[str],  # label names in the order of their ids
 ) -> Figure:
-    "The confusion matrix: rows are the true labels, columns what the model said; colour by share of the true label"
+    "Return the confusion matrix: rows are true labels, columns predictions, colours shares of the true label"
     counts = confusion_matrix(references, predictions, labels=range(len(labels)))
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = min(2.2 + 0.7 * len(labels), 12)
@@ -85,7 +85,7 @@ def plot_confusion(
 # %% ../nbs/06_metrics.ipynb #c030
 @dataclass(frozen=True)
 class Interval:
-    "A score, the interval it lies in, and the number of rows that it rests on"
+    "A score, its interval, and the number of rows behind it"
 
     value: float  # the score
     low: float | None  # lower end; None with too few rows
@@ -94,12 +94,12 @@ class Interval:
 
     @classmethod
     def from_record(cls, record: dict) -> "Interval":
-        "Read a score as run.json has it"
+        "Return the interval that a record in run.json describes"
         return cls(record["value"], record["low"], record["high"], record["n"])
 
     @property
     def range(self) -> str:
-        "The interval in words"
+        "Return the interval in words"
         return "unknown" if self.low is None else f"{self.low:.3f} to {self.high:.3f}"
 
     def __str__(self):
@@ -111,7 +111,7 @@ def wilson(
     n: int,  # rows
     confidence_level: float = 0.95,  # of the interval
 ) -> Interval:
-    "A share with its Wilson score interval (Wilson 1927): holds its level in small samples and near 0 and 1"
+    "Return a share with its Wilson score interval (Wilson 1927), which holds its level for few rows and near 0 and 1"
     if n == 0:
         return Interval(0.0, 0.0, 1.0, 0)
     ci = binomtest(int(right), int(n)).proportion_ci(confidence_level, method="wilson")
@@ -122,7 +122,7 @@ def plot_intervals(
     scores: dict[str, Interval],  # name -> score with its interval
     xlabel: str = "accuracy",  # of the axis
 ) -> Figure:
-    "Scores as points with their intervals, first on top"
+    "Return a figure of scores as points with their intervals, first on top"
     figure = Figure(figsize=(6, 0.6 + 0.42 * len(scores)), layout="constrained")
     axes = figure.subplots()
     for y, item in enumerate(scores.values()):
@@ -143,7 +143,7 @@ def f1_interval(
     rows: int,  # rows that are the class or were called it
     confidence_level: float = 0.95,  # of the interval
 ) -> Interval:
-    "The F1 of a class with the Wilson interval of hit / rows, of which it is a rising function"
+    "Return the F1 of a class. Its interval is that of hit / rows (Wilson), of which F1 is a rising function"
     share = wilson(hit, rows, confidence_level)
     value, low, high = (2 * x / (1 + x) for x in (share.value, share.low, share.high))
     return Interval(value, low, high, share.n)
@@ -166,10 +166,12 @@ def class_scores(
 def macro_average(
     part: str,  # precision, recall or f1
 ):
-    "Return the metric that averages a score of the classes, with every class counting the same"
+    "Return the metric that averages a score of the classes, each class counting the same"
+
     def metric(counts, classes):
         present = classes["present"]
         return (classes[part] * present).sum(-1) / np.maximum(present.sum(-1), 1)
+
     return metric
 
 # %% ../nbs/06_metrics.ipynb #c046c
@@ -200,7 +202,7 @@ def compute_metrics(
 # %% ../nbs/06_metrics.ipynb #c048
 def resampled_scores(
     counts: np.ndarray,  # a confusion matrix (true label, predicted label)
-    num_resamples: int = 2000,  # how many
+    num_resamples: int = 2000,  # matrices to draw
     seed: int = 0,  # of the draws
 ) -> dict[str, np.ndarray]:
     "Return `compute_scores` of confusion matrices drawn from this one, which is the bootstrap over rows"
@@ -213,11 +215,11 @@ def resampled_scores(
 # %% ../nbs/06_metrics.ipynb #c053b
 def bootstrap_interval(
     value: float,  # the score of the rows
-    draws: np.ndarray,  # the scores of resampled rows
+    draws: np.ndarray,  # the scores of resampled rows (num_resamples,)
     n: int,  # rows
     confidence_level: float = 0.95,  # of the interval
 ) -> Interval:
-    "Return a score with the middle part of its resampled values (Efron 1979)"
+    "Return a score with an interval: the middle part of its resampled values (Efron 1979)"
     low, high = np.quantile(draws, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
     return Interval(float(value), float(low), float(high), n)
 
@@ -226,7 +228,7 @@ def widen(
     average: Interval,  # of the classes, from the bootstrap
     classes: list[Interval],  # the scores that it averages
 ) -> Interval:
-    "Return the average with at least the interval that those of the classes add up to (Zou and Donner 2008), within 0 and 1"
+    "Widen an average's interval to what the classes' intervals add up to (Zou and Donner 2008), within 0 and 1"
     counted = [c for c in classes if c.n]
     below, above = (
         math.sqrt(sum((c.value - end) ** 2 for c, end in zip(counted, ends))) / max(len(counted), 1)
@@ -244,7 +246,10 @@ def score(
     num_resamples: int = 2000,  # bootstrap resamples behind the intervals of F1 and the averages
     seed: int = 0,  # of the resamples
 ) -> dict:
-    "Every score with its interval. Shares and the F1 of a class have Wilson's; averages have the bootstrap over rows, done on confusion matrices"
+    """Return every score with its interval. Raises `UserError` without rows, or for an id without a label.
+
+    Shares and the F1 of a class have Wilson's interval, averages that of the bootstrap over rows.
+    """
     predictions, references = np.asarray(predictions), np.asarray(references)
     unknown = set(np.union1d(predictions, references).tolist()) - set(range(len(labels)))
     if unknown or not len(references):
@@ -273,15 +278,15 @@ def score(
 # %% ../nbs/06_metrics.ipynb #c066
 @dataclass(frozen=True)
 class Verdict:
-    "What the same rows say about two models"
+    "The comparison of two models on the same rows"
 
-    a: str  # the one
-    b: str  # the other
-    metric: str  # accuracy
-    difference: float  # a minus b
+    a: str  # name of one model
+    b: str  # name of the other
+    metric: str  # that is compared: accuracy
+    difference: float  # a minus b, -1 to 1
     low: float  # lower end of its interval
     high: float  # upper end
-    p: float  # exact McNemar test
+    p: float  # of the exact McNemar test
     text: str  # in words
 
     def __str__(self):
@@ -294,10 +299,10 @@ def mcnemar_interval(
     n: int,  # all rows
     confidence_level: float = 0.95,  # of the interval
 ) -> tuple[float, float]:
-    "The difference in accuracy that goes with the exact test: it excludes 0 where the test finds a difference, and only there"
+    "Return the interval of the difference in accuracy. It excludes 0 if and only if the exact test finds a difference"
     discordant = only_a + only_b
     if not discordant:
-        end = wilson(0, n, confidence_level).high  # they may still differ on this share of rows
+        end = wilson(0, n, confidence_level).high  # they may still differ on this share of all rows
         return -end, end
     share = binomtest(only_a, discordant).proportion_ci(confidence_level)
     return (2 * share.low - 1) * discordant / n, (2 * share.high - 1) * discordant / n
@@ -305,11 +310,11 @@ def mcnemar_interval(
 # %% ../nbs/06_metrics.ipynb #c071
 def rows_needed(
     discordance: float,  # share of rows on which exactly one of the two is right
-    gap: float = 0.02,  # the difference in accuracy to be seen
-    power: float = 0.8,  # chance of seeing it
+    gap: float = 0.02,  # the difference in accuracy to detect: the one you want to see, not the one observed
+    power: float = 0.8,  # chance of detecting it
     level: float = 0.05,  # of the test
 ) -> int:
-    "Test rows needed to see `gap` with a paired test (Connor 1987). The gap is the one that you want to see, never the one observed"
+    "Return the test rows that detecting `gap` takes (paired test, Connor 1987). Raises `UserError` for an invalid gap"
     if not 0 < gap <= 1:
         raise UserError(f"gap = {gap}: must be above 0 and at most 1. Write 0.02 for two points.")
     discordance = max(discordance, gap)
@@ -323,33 +328,41 @@ def write_verdict(
     low: float,  # lower end of its interval
     high: float,  # upper end
     p: float,  # of the test
-    level: float,  # at or below it the difference counts
-    rows: int,  # that a test of the gap needs
+    level: float,  # of significance, such as 0.05
+    rows: int,  # test rows that detecting the gap takes
     gap: float,  # the difference that would matter
 ) -> str:
-    "A comparison in one sentence"
-    if p <= level and difference < 0:  # said from the side of the better one
+    "Return a comparison in one sentence"
+    if p <= level and difference < 0:  # the better model comes first
         names, difference, low, high = names[::-1], -difference, -high, -low
-    points = f"{100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+    p_value = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    points = f"{100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], {p_value}"
     if p <= level:
         return f"{names[0]} is better than {names[1]}: {points}"
-    return f"no significant difference between {names[0]} and {names[1]}: {points}; detecting a {100 * gap:g}-point gap takes about {rows:,} test rows"
+    return (
+        f"no significant difference between {names[0]} and {names[1]}: {points}; "
+        f"detecting a {100 * gap:g}-point gap takes about {rows:,} test rows"
+    )
 
 # %% ../nbs/06_metrics.ipynb #c077
 def compare(
     a: np.ndarray,  # predicted class ids of one model (rows,)
     b: np.ndarray,  # predicted class ids of the other, on the same rows
     references: np.ndarray,  # true class ids (rows,)
-    names: tuple[str, str] = ("a", "b"),  # what the models are called
+    names: tuple[str, str] = ("a", "b"),  # of the models
     confidence_level: float = 0.95,  # of the interval; the test is at 1 minus this
     num_resamples: int = 2000,  # bootstrap resamples of the rows
     seed: int = 0,  # of the resamples
     gap: float = 0.02,  # the difference in accuracy that would matter to you
 ) -> Verdict:
-    "Which of two models is better on the same rows: exact McNemar test (McNemar 1947), and the wider of its interval and the paired bootstrap's"
+    """Compare two models on the same rows by the exact McNemar test (McNemar 1947).
+
+    The interval covers the test's and the paired bootstrap's. Raises `UserError` if the numbers of rows differ.
+    """
     if not len(a) == len(b) == len(references) or not len(references):
         raise UserError(
-            f"a, b and references have {len(a)}, {len(b)} and {len(references)} rows. Give the same rows, at least one."
+            f"a, b and references have {len(a)}, {len(b)} and {len(references)} rows. "
+            "Give the same rows, at least one."
         )
     right_a, right_b = np.asarray(a) == np.asarray(references), np.asarray(b) == np.asarray(references)
     n, only_a, only_b = len(right_a), int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
@@ -358,9 +371,8 @@ def compare(
         n, [only_a / n, only_b / n, 1 - (only_a + only_b) / n], size=num_resamples
     )
     resampled = np.quantile((draws[:, 0] - draws[:, 1]) / n, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
-    tested = mcnemar_interval(
-        only_a, only_b, n, confidence_level
-    )  # without it the interval could exclude 0 where the test does not
+    # without this interval the other could exclude 0 although the test finds no difference
+    tested = mcnemar_interval(only_a, only_b, n, confidence_level)
     low, high = min(resampled[0], tested[0]), max(resampled[1], tested[1])
     difference = (only_a - only_b) / n
     rows = rows_needed((only_a + only_b) / n, gap, level=1 - confidence_level)
@@ -371,7 +383,7 @@ def compare(
 def softmax(
     logits: np.ndarray,  # (rows, labels)
 ) -> np.ndarray:
-    "Probabilities (rows, labels) in float64"
+    "Return probabilities (rows, labels) in float64"
     shifted = np.exp(np.asarray(logits, dtype=np.float64) - np.max(logits, axis=-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)
 
@@ -384,7 +396,10 @@ def calibration(
     num_bins: int = 10,  # of confidence
     seed: int = 0,  # of the resamples
 ) -> dict:
-    "Does a confidence of 80 % mean right in 80 %? Log loss and Brier score with intervals; ECE beside what a perfectly calibrated model of this confidence would show"
+    """Return log loss and Brier score with intervals, ECE, and the bins. Raises `UserError` without rows.
+
+    `ece_if_calibrated` is what a perfectly calibrated model of the same confidence would show on as many rows.
+    """
     probabilities, references = softmax(logits), np.asarray(references)
     if not len(references):
         raise UserError("there are no rows to judge the calibration by.")

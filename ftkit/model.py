@@ -22,14 +22,14 @@ from transformers import (
 )
 
 from .errors import UserError
-from .starter import minilm_path
 from .files.safety import check_model
+from .starter import minilm_path
 
 # %% ../nbs/02_model.ipynb #c010
 def resolve_model(
     model_name_or_path: str,  # a name on the Hub, a folder, or "starter"
 ) -> str:
-    "What `from_pretrained` is given: the folder of the packaged MiniLM for `starter`, else the name itself"
+    "Return the argument for `from_pretrained`: for `starter` the folder of the packaged MiniLM, else the name itself"
     return str(minilm_path()) if model_name_or_path == "starter" else str(model_name_or_path)
 
 # %% ../nbs/02_model.ipynb #c012
@@ -37,7 +37,7 @@ def load_config(
     model_name_or_path: str,  # a name on the Hub, a folder, or "starter"
     model_revision: str = "main",  # branch, tag or commit on the Hub
 ) -> PreTrainedConfig:
-    "The model's configuration: a file of a few kilobytes"
+    "Return the model's configuration, a file of a few kilobytes. Raises `UserError` if there is no valid model"
     check_model(resolve_model(model_name_or_path), model_revision)
     try:
         return AutoConfig.from_pretrained(
@@ -54,48 +54,48 @@ def load_config(
 def is_causal(
     config: PreTrainedConfig,  # from `load_config`
 ) -> bool:
-    "Does the model continue text (GPT-2, Llama), or does it fill gaps (BERT, MiniLM)?"
+    "Return whether the model continues text (GPT-2, Llama) rather than fills gaps (BERT, MiniLM)"
     return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
 
 # %% ../nbs/02_model.ipynb #c023b
 def context_length(
     config: PreTrainedConfig,  # from `load_config`
 ) -> int | None:
-    "Return how many tokens the model reads at most; None if it has no limit of its own (BLOOM, T5)"
+    "Return the most tokens that the model can read, or None if it has no limit of its own (BLOOM, T5)"
     return getattr(config, "max_position_embeddings", None)
 
 # %% ../nbs/02_model.ipynb #c026
 @dataclass
 class ModelFacts:
-    "What the configuration alone says"
+    "Facts about a model that need only its configuration"
 
-    name: str  # as it was given
+    name: str  # as given
     architecture: str  # such as bert or gpt2
-    causal: bool  # continues text
-    parameters: int  # of the trunk, without a head
+    causal: bool  # whether it continues text
+    parameters: int  # of the backbone, without a head
     layers: int | None  # transformer blocks
     hidden_size: int | None  # width of the hidden states
-    context: int | None  # tokens at most
-    vocabulary: int  # size of the vocabulary
+    context: int | None  # most tokens that it can read; None: no limit
+    vocabulary: int  # tokens in the vocabulary
     license: str  # as the model card states it
 
     @property
     def weights_bytes(self) -> int:
-        "Size of the weights in float32"
+        "Return the bytes of the weights in float32"
         return 4 * self.parameters
 
     def training_bytes(
         self,
-        trainable: int | None = None,  # parameters that learn; default: all
+        trainable: int | None = None,  # parameters that train; default: all
     ) -> int:
-        "Memory for weights, gradients and AdamW's two moments in float32, before activations"
+        "Return the bytes for weights, gradients and AdamW's two moments in float32, without activations"
         return self.weights_bytes + 12 * (self.parameters if trainable is None else trainable)
 
 # %% ../nbs/02_model.ipynb #c032
 def license_of(
     model_name_or_path: str,  # a name on the Hub, a folder, or "starter"
 ) -> str:
-    "The licence in the front matter of the model card, or `unknown`"
+    "Return the licence from the front matter of the model card, or `unknown`"
     folder = Path(resolve_model(model_name_or_path))
     if folder.is_dir():
         card = folder / "README.md"
@@ -103,7 +103,7 @@ def license_of(
         return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("license:")), "unknown")
     try:
         return (model_info(str(folder)).card_data or {}).get("license") or "unknown"
-    except Exception:  # no network, a private or a missing repository: the licence is then not known
+    except Exception:  # no network, or a private or missing repository
         return "unknown"
 
 # %% ../nbs/02_model.ipynb #c035
@@ -111,15 +111,15 @@ def model_facts(
     model_name_or_path: str,  # a name on the Hub, a folder, or "starter"
     model_revision: str = "main",  # branch, tag or commit on the Hub
 ) -> ModelFacts:
-    "Facts from the configuration alone: the model is built on the meta device, so that no weight is read"
+    "Return facts from the configuration alone. The model is built on the meta device, so no weight is read"
     config = load_config(model_name_or_path, model_revision)
     with torch.device("meta"):
-        trunk = AutoModel.from_config(config, trust_remote_code=False)
+        backbone = AutoModel.from_config(config, trust_remote_code=False)
     return ModelFacts(
         name=model_name_or_path,
         architecture=config.model_type,
         causal=is_causal(config),
-        parameters=sum(p.numel() for p in trunk.parameters()),
+        parameters=sum(p.numel() for p in backbone.parameters()),
         layers=getattr(config, "num_hidden_layers", None),
         hidden_size=getattr(config, "hidden_size", None),
         context=context_length(config),

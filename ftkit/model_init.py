@@ -1,4 +1,4 @@
-"""A pretrained trunk, a new head, and which of the weights may learn.
+"""A pretrained backbone, a new head, and which of the weights may learn.
 
 Docs: https://ftkit.github.io/ftkit/model_init.html.md"""
 
@@ -16,25 +16,25 @@ from peft import LoraConfig, TaskType, get_peft_model
 from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from .training.hardware import pick_attention
 from .errors import UserError
-from .model import load_config, resolve_model
 from .files.safety import loading
+from .model import load_config, resolve_model
+from .training.hardware import pick_attention
 
 # %% ../nbs/05_model_init.ipynb #c010
 def trainable_share(
     model: nn.Module,  # any model
 ) -> tuple[int, int, float]:
-    "Parameters that learn, all parameters, and the share"
+    "Return the number of trainable parameters, of all parameters, and the trainable share, 0 to 1"
     total = sum(p.numel() for p in model.parameters())
-    learn = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return learn, total, learn / total
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return trainable, total, trainable / total
 
 # %% ../nbs/05_model_init.ipynb #c022
 def weights_sha256(
     model: nn.Module,  # any model
 ) -> str:
-    "The fingerprint of all weights: names, shapes, types and bytes"
+    "Return the SHA-256 of all weights: names, shapes, types and bytes"
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
@@ -52,14 +52,14 @@ def load_model(
     tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`: its pad token becomes the model's
     model_revision: str = "main",  # branch, tag or commit on the Hub
     method: str = "full",  # full, lora, top_k or head
-    top_k_layers: int = 2,  # for top_k
-    dropout: float | None = 0.0,  # of every dropout layer while training; None: the model's own
+    top_k_layers: int = 2,  # for top_k: the last blocks, which train
+    dropout: float | None = 0.0,  # of every dropout layer while training, 0 to 1; None: the model's own
     lora_r: int = 8,  # for lora: rank
     lora_alpha: float = 16.0,  # for lora: scale times rank
-    lora_dropout: float = 0.05,  # for lora
+    lora_dropout: float = 0.05,  # for lora: 0 to 1
     seed: int = 42,  # of the new head
 ) -> PreTrainedModel:
-    "A classifier: the trunk's weights in float32, a new head from `seed`, label names and pad token in its configuration"
+    "Return a classifier: the backbone's weights in float32, a new head from `seed`, label names and pad token set"
     config = load_config(model_name_or_path, model_revision)
     config.num_labels = len(labels)
     config.id2label, config.label2id = dict(enumerate(labels)), {name: i for i, name in enumerate(labels)}
@@ -86,7 +86,7 @@ def set_dropout(
     model: nn.Module,  # any model
     p: float,  # probability, 0 to 1
 ) -> None:
-    "Give every dropout layer the same probability. The configuration keeps what the model came with"
+    "Set the probability of every dropout layer. The configuration keeps the model's own value"
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = p
@@ -98,7 +98,7 @@ METHODS = {"full": lambda model, **keys: model}  # more below
 def choose_weights(
     model: PreTrainedModel,  # a classifier
     method: str = "full",  # a name in `METHODS`
-    **keys,  # of the method, such as `top_k_layers` or `lora_r`, and `seed`
+    **keys,  # arguments of the method, such as `top_k_layers` or `lora_r`, and `seed`
 ) -> PreTrainedModel:
     "Mark the weights that train. Raises `UserError` for an unknown method"
     if method not in METHODS:
@@ -109,18 +109,18 @@ def choose_weights(
 def find_blocks(
     model: PreTrainedModel,  # any transformer
 ) -> nn.ModuleList:
-    "The model's transformer blocks, first to last"
+    "Return the model's transformer blocks, first to last. Raises `UserError` if there are none"
     lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) and len({type(x) for x in m}) == 1]
     if not lists:
-        raise UserError(f"{type(model).__name__} has no list of like blocks. Use method = full or lora.")
+        raise UserError(f"{type(model).__name__} has no list of blocks of one kind. Use method = full or lora.")
     return max(lists, key=lambda m: sum(p.numel() for p in m.parameters()))
 
 # %% ../nbs/05_model_init.ipynb #c048
 def freeze_below(
     model: PreTrainedModel,  # a classifier
-    k: int,  # how many of the last blocks learn; 0: only what comes after them
+    k: int,  # number of last blocks that train; 0: only what comes after them
 ) -> PreTrainedModel:
-    "Freeze the embeddings and all blocks but the last `k`. What comes after the blocks (final norm, pooler, head) learns"
+    "Freeze the embeddings and all blocks but the last `k`. Final norm, pooler and head train"
     stack = find_blocks(model)
     if k > len(stack):
         raise UserError(f"top_k_layers = {k}: the model has {len(stack)} layers. Write at most {len(stack)}.")
@@ -136,11 +136,11 @@ def add_lora(
     model: PreTrainedModel,  # a classifier
     lora_r: int = 8,  # rank
     lora_alpha: float = 16.0,  # scale times rank
-    lora_dropout: float = 0.05,  # before the thin matrices
-    seed: int = 42,  # of the first matrices
-    **keys,  # of other methods
+    lora_dropout: float = 0.05,  # before the thin matrices, 0 to 1
+    seed: int = 42,  # of the thin matrices
+    **keys,  # arguments of other methods
 ) -> PreTrainedModel:
-    "Wrap the model by peft: the backbone is frozen, thin matrices and the head train"
+    "Wrap the model with PEFT: the backbone is frozen, thin matrices and the head train"
     set_seed(seed)
     config = LoraConfig(task_type=TaskType.SEQ_CLS, r=lora_r, lora_alpha=lora_alpha, lora_dropout=lora_dropout)
     return get_peft_model(model, config)

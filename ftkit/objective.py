@@ -25,77 +25,77 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedTokenizerBase
 
+from .files.safety import loading
 from .model import context_length, is_causal, load_config, resolve_model
 from .settings import BASELINES
 from .tokenizer import load_tokenizer
-from .files.safety import loading
-from .views.console import in_notebook
 from .training.hardware import pick_device
+from .views.console import in_notebook
 
 # %% ../nbs/01_objective.ipynb #c015
 @dataclass
 class Objective:
-    "What is to be learned, and how it is judged"
+    "The labels to predict, and what a fine-tuned model is compared with"
 
     labels: list[str]  # label names in the order of their ids
     task: str = "text-classification"  # as Hugging Face's pipelines name it
-    baselines: list[str] = field(default_factory=lambda: list(BASELINES))  # the rungs of the ladder that the model has to beat
+    baselines: list[str] = field(default_factory=lambda: list(BASELINES))  # rungs for the model to beat
     label_words: dict[str, str] = field(default_factory=dict)  # words that stand for a label; default: its name
     num_shots: int = 4  # labelled examples of each label for few_shot
 
     @property
     def words(self) -> list[str]:
-        "The words that stand for each label, in the order of the ids"
+        "Return the words that stand for each label, in the order of the ids"
         return [self.label_words.get(name, name) for name in self.labels]
 
 # %% ../nbs/01_objective.ipynb #c020
 @dataclass
 class Rung:
-    "One step of the ladder: what a baseline predicts for each row, and what it cost"
+    "One rung of the ladder: a baseline's prediction for each row, and its cost"
 
-    name: str  # such as tfidf
+    name: str  # of the baseline, such as tfidf
     predictions: np.ndarray  # class ids (rows,)
-    seconds: float  # to learn and to predict
+    seconds: float  # to fit and to predict
 
 # %% ../nbs/01_objective.ipynb #c024
 def majority(
     data: DatasetDict,  # from `load_data`
-    rows: Dataset,  # what to predict
-    base=None,  # not used: every rung is called alike
-    objective=None,  # not used
+    rows: Dataset,  # to predict
+    base=None,  # unused: all rungs take the same arguments
+    objective=None,  # unused
 ) -> np.ndarray:
-    "Class ids (rows,): always the most frequent label of the training rows"
+    "Return class ids (rows,): for each row the most frequent label of the training rows"
     return np.full(len(rows), np.bincount(data["train"]["label"]).argmax())
 
 # %% ../nbs/01_objective.ipynb #c029
 def tfidf(
     data: DatasetDict,  # from `load_data`
-    rows: Dataset,  # what to predict
-    base=None,  # not used: every rung is called alike
-    objective=None,  # not used
+    rows: Dataset,  # to predict
+    base=None,  # unused: all rungs take the same arguments
+    objective=None,  # unused
 ) -> np.ndarray:
-    "Class ids (rows,): words, signs and their pairs weighted by rarity, then logistic regression"
+    "Return class ids (rows,): logistic regression on words, signs and their pairs, weighted by rarity"
     model = make_pipeline(
         TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True),
         LogisticRegression(C=5, max_iter=1000),
     )
-    with threadpool_limits(1):  # a problem this small is slower on several threads
+    with threadpool_limits(1):  # so small a problem is slower on several threads
         return model.fit(list(data["train"]["text"]), data["train"]["label"]).predict(list(rows["text"]))
 
 # %% ../nbs/01_objective.ipynb #c032
 def iter_batches(
     texts: list[str],  # any texts
     tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
-    max_seq_length: int = 128,  # longer texts are cut
+    max_seq_length: int = 128,  # in tokens; longer texts are truncated
     batch_size: int = 64,  # texts in a batch
 ):
-    "Row numbers and padded tensors, texts of like length together"
+    "Yield row numbers and padded tensors (batch_size, longest text), texts of similar length together"
     ids = (
         tokenizer(texts, truncation=True, max_length=min(max_seq_length, tokenizer.model_max_length))["input_ids"]
         if texts
         else []
     )
-    ids = [row or [tokenizer.pad_token_id] for row in ids]  # a text of which the tokenizer leaves nothing
+    ids = [row or [tokenizer.pad_token_id] for row in ids]  # a text without any token gets one
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
@@ -103,30 +103,30 @@ def iter_batches(
 
 # %% ../nbs/01_objective.ipynb #c037
 class FrozenModel:
-    "The base model as it comes: features for encoders, likelihoods for causal models. It is loaded on first use"
+    "The base model, unchanged: features from encoders, likelihoods from causal models. Loads it on first use"
 
     def __init__(
         self,
         model_name_or_path: str,  # a name on the Hub, a folder, or "starter"
         model_revision: str = "main",  # branch, tag or commit on the Hub
-        max_seq_length: int = 128,  # longer texts are cut
+        max_seq_length: int = 128,  # in tokens; longer texts are truncated
     ):
         self.name, self.revision, self.max_seq_length = model_name_or_path, model_revision, max_seq_length
-        self.known = {}  # text -> features: each text is read once
+        self.known = {}  # text -> features (hidden size,): the model reads each text once
 
     @cached_property
     def causal(self) -> bool:
-        "Whether the model continues text"
+        "Return whether the model continues text"
         return is_causal(load_config(self.name, self.revision))
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        "The model's tokenizer"
+        "Return the model's tokenizer"
         return load_tokenizer(self.name, self.revision)
 
     @cached_property
     def model(self):
-        "The model on the device that the Trainer uses, in float32"
+        "Return the model in float32, on the device that the Trainer uses"
         kind = AutoModelForCausalLM if self.causal else AutoModel
         with loading(f"model_name_or_path = {self.name}"):
             model = kind.from_pretrained(
@@ -140,7 +140,7 @@ class FrozenModel:
 
     @torch.inference_mode()
     def features(self, texts: list[str]) -> np.ndarray:
-        "Return hidden states of the last layer averaged over the text's tokens: (texts, hidden size)"
+        "Return the last layer's hidden states, averaged over each text's tokens (texts, hidden size)"
         new = [t for t in dict.fromkeys(texts) if t not in self.known]
         for rows, batch in iter_batches(new, self.tokenizer, self.max_seq_length):
             batch = batch.to(self.model.device)
@@ -152,18 +152,20 @@ class FrozenModel:
 
     @torch.inference_mode()
     def log_likelihood(self, prompts: list[str], answer: str) -> np.ndarray:
-        "Return the mean log probability of the answer's tokens after each prompt: (prompts,)"
+        "Return the mean log probability of the answer's tokens after each prompt (prompts,)"
         answer_ids = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
-        room = min(self.tokenizer.model_max_length, context_length(self.model.config) or sys.maxsize) - len(answer_ids)
+        context = min(self.tokenizer.model_max_length, context_length(self.model.config) or sys.maxsize)
         start = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
+        longest = context - len(answer_ids) - len(start)  # of a prompt, in tokens; its beginning is cut off
         asked = [self.tokenizer(p, add_special_tokens=False)["input_ids"] for p in prompts]
-        ids = [start + prompt[-(room - len(start)) :] + answer_ids for prompt in asked]
+        ids = [start + prompt[-longest:] + answer_ids for prompt in asked]
         out = np.zeros(len(prompts))
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         for s in range(0, len(order), 32):
             rows = order[s : s + 32]
             batch = self.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt")
-            first = len(ids[rows[0]]) - len(answer_ids) - 1  # logits before this position are not needed: the vocabulary is wide
+            # logits before this position are not needed, and they are large: as wide as the vocabulary
+            first = len(ids[rows[0]]) - len(answer_ids) - 1
             width = batch["input_ids"].shape[1]
             logits = self.model(**batch.to(self.model.device), logits_to_keep=width - first).logits
             logs = logits.float().log_softmax(-1)
@@ -175,21 +177,21 @@ class FrozenModel:
 # %% ../nbs/01_objective.ipynb #c044
 def pick_shots(
     train: Dataset,  # the training rows
-    num_shots: int,  # of each label
-    seed: int = 42,  # which ones
+    num_shots: int,  # examples of each label
+    seed: int = 42,  # of the choice
 ) -> list[int]:
-    "Row numbers of a few examples of each label, from the training rows alone, the labels taking turns"
+    "Return the row numbers of a few training examples of each label, the labels taking turns"
     labels, rng = np.array(train["label"]), np.random.default_rng(seed)
     chosen = [rng.permutation(np.flatnonzero(labels == k))[:num_shots] for k in np.unique(labels)]
     return [int(c[j]) for j in range(num_shots) for c in chosen if j < len(c)]
 
 # %% ../nbs/01_objective.ipynb #c046
 def build_prompt(
-    text: str,  # what to label
-    words: list[str],  # of the labels
+    text: str,  # to label
+    words: list[str],  # that stand for the labels
     examples: list[tuple[str, str]] = (),  # (text, words of its label)
 ) -> str:
-    "What a causal model is asked; the answer follows with a leading space"
+    "Return the prompt for a causal model; the answer follows with a leading space"
     head = f"Label each post as {', '.join(words[:-1])} or {words[-1]}.\n\n"
     return head + "".join(f"Post: {t}\nLabel: {w}\n\n" for t, w in examples) + f"Post: {text}\nLabel:"
 
@@ -197,10 +199,10 @@ def build_prompt(
 def classify_by_likelihood(
     model: FrozenModel,  # a causal model
     objective: Objective,  # labels and their words
-    texts: list[str],  # what to label
-    examples: list[tuple[str, str]] = (),  # shots
+    texts: list[str],  # to label
+    examples: list[tuple[str, str]] = (),  # (text, words of its label), the shots
 ) -> np.ndarray:
-    "Class ids (texts,): the label whose words gain most over their likelihood after an empty text (Zhao et al. 2021)"
+    "Return class ids (texts,): the label whose likelihood gains most over an empty text (Zhao et al. 2021)"
     asked = [build_prompt(t, objective.words, examples) for t in texts]
     empty = [build_prompt("", objective.words, examples)]
     gains = [model.log_likelihood(asked, " " + w) - model.log_likelihood(empty, " " + w)[0] for w in objective.words]
@@ -210,17 +212,17 @@ def classify_by_likelihood(
 def scale_to_unit(
     vectors: np.ndarray,  # (rows, width)
 ) -> np.ndarray:
-    "The same directions with length 1"
+    "Return the vectors (rows, width) scaled to length 1"
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 # %% ../nbs/01_objective.ipynb #c057
 def zero_shot(
     data: DatasetDict,  # from `load_data`
-    rows: Dataset,  # what to predict
+    rows: Dataset,  # to predict
     base: FrozenModel,  # the base model
     objective: Objective,  # labels and their words
 ) -> np.ndarray:
-    "Class ids (rows,) without one labelled example: likelihood of the label words, or for encoders the description that is nearest to the text"
+    "Return class ids (rows,) without labelled examples: the likeliest label, or for encoders the nearest description"
     texts = list(rows["text"])
     if base.causal:
         return classify_by_likelihood(base, objective, texts)
@@ -230,15 +232,16 @@ def zero_shot(
 # %% ../nbs/01_objective.ipynb #c062
 def few_shot(
     data: DatasetDict,  # from `load_data`
-    rows: Dataset,  # what to predict
+    rows: Dataset,  # to predict
     base: FrozenModel,  # the base model
     objective: Objective,  # labels, their words and the number of shots
 ) -> np.ndarray:
-    "Class ids (rows,) from a few labelled examples: in the prompt, or for encoders the nearest mean of a class"
+    "Return class ids (rows,) from a few labelled examples: in the prompt, or for encoders by the nearest class mean"
     train = data["train"].select(pick_shots(data["train"], objective.num_shots))
     texts, labels = list(rows["text"]), np.array(train["label"])
     if base.causal:
-        return classify_by_likelihood(base, objective, texts, [(t, objective.words[i]) for t, i in zip(train["text"], labels)])
+        examples = [(text, objective.words[i]) for text, i in zip(train["text"], labels)]
+        return classify_by_likelihood(base, objective, texts, examples)
     features, known = scale_to_unit(base.features(list(train["text"]))), np.unique(labels)
     means = np.stack([features[labels == k].mean(0) for k in known])
     return known[(scale_to_unit(base.features(texts)) @ scale_to_unit(means).T).argmax(-1)]
@@ -246,11 +249,11 @@ def few_shot(
 # %% ../nbs/01_objective.ipynb #c065
 def frozen(
     data: DatasetDict,  # from `load_data`
-    rows: Dataset,  # what to predict
+    rows: Dataset,  # to predict
     base: FrozenModel,  # the base model
-    objective: Objective,  # not used: every rung is called alike
+    objective: Objective,  # unused: all rungs take the same arguments
 ) -> np.ndarray:
-    "Class ids (rows,): the base model's features of all training rows, then logistic regression. The base model learns nothing"
+    "Return class ids (rows,): logistic regression on features of all training rows. The base model is not trained"
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
     known, asked = base.features(list(data["train"]["text"])), base.features(list(rows["text"]))
     with threadpool_limits(1):
@@ -262,13 +265,14 @@ RUNGS = {"majority": majority, "tfidf": tfidf, "zero_shot": zero_shot, "few_shot
 # %% ../nbs/01_objective.ipynb #c076
 def ladder(
     data: DatasetDict,  # from `load_data`
-    rows: Dataset,  # the rows that every rung predicts
+    rows: Dataset,  # for every rung to predict
     objective: Objective,  # labels, their words and the rungs
-    base: FrozenModel,  # the base model that the later rungs ask; loaded by the first that needs it
+    base: FrozenModel,  # the base model of the later rungs; loaded by the first that needs it
 ) -> list[Rung]:
-    "Return every rung's predictions for the same rows, and its seconds. What rungs share is paid by the first that needs it"
+    "Return each rung's predictions and seconds. Work that rungs share counts for the first that needs it"
     rungs = []
-    bar = tqdm(objective.baselines, desc="ladder", unit="rung", file=sys.stderr, disable=in_notebook() or None, leave=False)
+    hidden = in_notebook() or None  # None: if stderr is no terminal
+    bar = tqdm(objective.baselines, desc="ladder", unit="rung", file=sys.stderr, disable=hidden, leave=False)
     for name in bar:
         bar.set_postfix_str(name)
         start = time.perf_counter()

@@ -14,39 +14,44 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .errors import UserError
-from .model import load_config, resolve_model
 from .files.safety import loading
+from .model import load_config, resolve_model
 
 # %% ../nbs/04_tokenizer.ipynb #c011
 def load_tokenizer(
     model_name_or_path: str,  # a name on the Hub, a folder, or "starter"
     model_revision: str = "main",  # branch, tag or commit on the Hub
 ) -> PreTrainedTokenizerBase:
-    "The model's tokenizer with a pad token (the end-of-text token where it has none), padding and cutting on the right. A text cannot spell its special tokens"
-    load_config(model_name_or_path, model_revision)  # says clearly when there is no such model
+    """Return the model's tokenizer, with a pad token, padding and truncating on the right.
+
+    The end-of-text token replaces a missing pad token. A text cannot spell special tokens. Raises
+    `UserError` if the tokenizer has neither a pad token nor an end-of-text token.
+    """
+    load_config(model_name_or_path, model_revision)  # raises a clear error if there is no such model
     name = resolve_model(model_name_or_path)
     with loading(f"model_name_or_path = {model_name_or_path}"):
         sides = {"padding_side": "right", "truncation_side": "right"}
         tokenizer = AutoTokenizer.from_pretrained(
             name, revision=model_revision, trust_remote_code=False, split_special_tokens=True, **sides
         )
-    tokenizer.chat_template = None  # a program for chats: a classifier has no use for it
+    tokenizer.chat_template = None  # a template that runs code, for chats: a classifier has no use for it
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise UserError(
-                f"model_name_or_path = {model_name_or_path}: its tokenizer has neither a pad token nor an end-of-text token."
+                f"model_name_or_path = {model_name_or_path}: "
+                "its tokenizer has neither a pad token nor an end-of-text token."
             )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 # %% ../nbs/04_tokenizer.ipynb #c020
 def tokenize(
-    data: DatasetDict | Dataset,  # with `text`, and `label` where it is known
+    data: DatasetDict | Dataset,  # with `text`, and `label` if it is known
     tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
-    max_seq_length: int = 128,  # longer texts are cut to this many tokens
-    pad_to_max_length: bool = False,  # pad here, as old tutorials do; false: the collator pads each batch
+    max_seq_length: int = 128,  # in tokens; longer texts are truncated
+    pad_to_max_length: bool = False,  # pad here, as old tutorials do; False: the collator pads each batch
 ) -> DatasetDict | Dataset:
-    "`input_ids`, `attention_mask`, `labels` and `length` (tokens before padding) instead of the text, in the same order"
+    "Return `input_ids`, `attention_mask`, `labels` and `length` (tokens before padding) in the order of the rows"
     limit = min(max_seq_length, tokenizer.model_max_length)
 
     def encode(batch):
@@ -69,9 +74,9 @@ def tokenize(
 def padding_share(
     lengths: list[int],  # tokens of each text, in the order of the batches
     batch_size: int,  # texts in a batch
-    pad_to: int | None = None,  # pad every text to this many tokens; default: to the longest of its batch
+    pad_to: int | None = None,  # tokens to pad every text to; default: the longest of its batch
 ) -> float:
-    "The share of all tokens in the batches that is padding, 0 to 1"
+    "Return the share of padding among all tokens of the batches, 0 to 1"
     lengths = np.array(lengths)
     batches = [lengths[i : i + batch_size] for i in range(0, len(lengths), batch_size)]
     total = sum(len(b) * (pad_to or b.max()) for b in batches)
@@ -81,9 +86,9 @@ def padding_share(
 def truncation(
     rows: Dataset,  # one split, with `text` and `label`
     tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
-    max_seq_length: int = 128,  # the limit in question
+    max_seq_length: int = 128,  # the limit, in tokens
 ) -> pd.DataFrame:
-    "For each label: rows, median and longest length in tokens, and the share of texts that the limit cuts"
+    "Return for each label the rows, the median and longest length in tokens, and the share of truncated texts"
     lengths = np.array([len(ids) for ids in tokenizer(list(rows["text"]))["input_ids"]])
     labels = np.array([rows.features["label"].int2str(i) for i in rows["label"]])
     table = pd.DataFrame({"label": labels, "tokens": lengths, "cut": lengths > max_seq_length})
@@ -96,9 +101,9 @@ def truncation(
 
 # %% ../nbs/04_tokenizer.ipynb #c046
 def pooled_position(
-    input_ids: list[int],  # one text, padded
+    input_ids: list[int],  # of one padded text (tokens,)
     pad_token_id: int | None,  # from the model's configuration
 ) -> int:
-    "The position that a causal classifier reads: the last token that is not padding, or the last of all where no pad token is set"
+    "Return the position that a causal classifier reads: the last without padding, or without a pad id the last of all"
     ids = np.array(input_ids)
     return len(ids) - 1 if pad_token_id is None else int(np.flatnonzero(ids != pad_token_id).max(initial=0))

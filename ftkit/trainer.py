@@ -57,22 +57,22 @@ logger = logging.getLogger(__name__)
 
 # %% ../nbs/07_trainer.ipynb #c029
 def training_arguments(
-    output_dir: str | Path = "unused",  # where the Trainer writes its checkpoints
+    output_dir: str | Path = "unused",  # for the checkpoints of the Trainer
     num_train_epochs: float = 3.0,  # passes over the training rows
     learning_rate: float = 2e-4,  # the peak, after warm-up
     per_device_train_batch_size: int = 32,  # rows per step and device
     per_device_eval_batch_size: int = 64,  # rows per batch when predicting
     gradient_accumulation_steps: int = 1,  # batches per update of the weights
-    warmup_steps: float = 0.1,  # steps until the peak; below 1: the share of all steps
+    warmup_steps: float = 0.1,  # steps until the peak; below 1: a share of all steps
     weight_decay: float = 0.01,  # AdamW's pull of the weights towards zero
-    class_weights: str = "none",  # of `classification_loss`
-    train_sampling_strategy: str = "group_by_length",  # of `EpochSampler`
+    class_weights: str = "none",  # none or balanced: read by the task, for `classification_loss`
+    train_sampling_strategy: str = "group_by_length",  # order of the rows: read by `make_trainer`, for `EpochSampler`
     metric_for_best_model: str = "accuracy",  # the validation metric that chooses the best epoch
-    early_stopping_patience: int | None = None,  # of the callback `Patience`
+    early_stopping_patience: int | None = None,  # evaluations in a row without a better one; None: train to the end
     seed: int = 42,  # of the new head, dropout and the order of the rows
     **fields,  # any other field of `TrainingArguments`
 ) -> TrainingArguments:
-    "Return the section [trainer] as `TrainingArguments`. Raises `UserError` for an unknown field or a value that does not fit"
+    "Return the section [trainer] as `TrainingArguments`. Raises `UserError` for an unknown field or an invalid value"
     check_fields(fields)
     values = {
         "output_dir": str(output_dir),
@@ -98,7 +98,7 @@ def training_arguments(
 def check_fields(
     fields: dict,  # of `TrainingArguments`
 ) -> None:
-    "Raise `UserError` for a field that does not exist or a value of another type"
+    "Raise `UserError` if a field does not exist or has a value of another type"
     known = {f.name for f in dataclasses.fields(TrainingArguments)}
     for name in set(fields) - known:
         raise UserError(
@@ -112,7 +112,7 @@ def check_fields(
 
 # %% ../nbs/07_trainer.ipynb #c029d
 def machine_defaults() -> dict:
-    "Return the fields of `TrainingArguments` that depend on the hardware, and what ftkit logs in its own way"
+    "Return the fields of `TrainingArguments` that depend on the hardware or that leave logging to ftkit"
     precision = pick_precision()
     return {
         "bf16": precision == "bf16",
@@ -126,9 +126,12 @@ def machine_defaults() -> dict:
 # %% ../nbs/07_trainer.ipynb #c029f
 def with_evaluations(
     values: dict,  # fields of `TrainingArguments`
-    early_stopping_patience: int | None = None,  # evaluations without a better one
+    early_stopping_patience: int | None = None,  # evaluations in a row without a better one
 ) -> dict:
-    "Return the fields with an evaluation and a checkpoint after every epoch, unless they say otherwise"
+    """Return the fields with an evaluation and a checkpoint after every epoch, unless they say otherwise.
+
+    Raises `UserError` if there is patience but no evaluation.
+    """
     values = {"eval_strategy": "epoch", "logging_steps": 0.01, "load_best_model_at_end": True} | values
     if values["eval_strategy"] == "no":
         values["load_best_model_at_end"] = False
@@ -139,15 +142,15 @@ def with_evaluations(
             )
     values.setdefault("save_strategy", "epoch" if values["eval_strategy"] == "no" else values["eval_strategy"])
     if "eval_steps" in values:
-        values.setdefault("save_steps", values["eval_steps"])  # else the best step would not be saved
+        values.setdefault("save_steps", values["eval_steps"])  # otherwise the best step would not be saved
     return values
 
 # %% ../nbs/07_trainer.ipynb #c034
 def classification_loss(
-    weights: torch.Tensor | None = None,  # of each label (labels,)
+    weights: torch.Tensor | None = None,  # of each label (labels,); None: all 1
     label_smoothing: float = 0.0,  # 0 to 1
 ):
-    "A `compute_loss_func`: the summed cross-entropy over the rows of the whole update, so that 8 x 1, 2 x 4 and 5 + 3 give the same gradient"
+    "Return a `compute_loss_func`: the summed cross-entropy of a batch, divided by the number of rows in the update"
 
     def loss(outputs, labels, num_items_in_batch=None):
         logits = outputs["logits"].float()
@@ -164,25 +167,25 @@ def classification_loss(
 
 # %% ../nbs/07_trainer.ipynb #c039
 def class_weights(
-    labels: list[int],  # class ids of the training rows
-    num_labels: int,  # how many labels there are
+    labels: list[int],  # class ids of the training rows (rows,)
+    num_labels: int,  # number of labels
 ) -> torch.Tensor:
-    "Weights (labels,) with which every label counts the same in the loss; their mean over the rows is 1"
+    "Return weights (labels,) that make every label count the same in the loss; their mean over the rows is 1"
     counts = np.bincount(labels, minlength=num_labels)
     return torch.tensor(len(labels) / (num_labels * np.maximum(counts, 1)), dtype=torch.float32)
 
 # %% ../nbs/07_trainer.ipynb #c044
 class OrderedTrainer(Trainer):
-    "A `Trainer` whose training rows come in an order of (seed, epoch) alone, and whose evaluation draws no random numbers from training"
+    "A `Trainer` whose row order depends on (seed, epoch) alone, and whose evaluation leaves random numbers alone"
 
-    trained = weakref.WeakSet()  # models that have been through a training in this process
+    trained = weakref.WeakSet()  # models that this process has trained
 
     def __init__(self, *args, sampler: EpochSampler, **kwargs):
         self.sampler, self.stepped = sampler, False
         super().__init__(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader:
-        "Batches of the training rows in the sampler's order"
+        "Return batches of the training rows in the sampler's order"
         a = self.args
         loader = DataLoader(
             self.train_dataset.select_columns(["input_ids", "attention_mask", "labels"]),
@@ -197,20 +200,22 @@ class OrderedTrainer(Trainer):
         return self.accelerator.prepare(loader)
 
     def check_untrained(self) -> None:
-        "A cell that is run again must not train on with the weights of the last time"
+        "Raise `UserError` if the model has been trained, as by a cell that is run again"
         if self.model in self.trained:
             raise UserError(
-                "this model has been trained already. To train anew, make it anew: load_model, create_run, make_trainer. To continue a run that was stopped: Run.load(name).resume()."
+                "this model has already been trained. "
+                "To train again, make a new one: load_model, create_run, make_trainer. "
+                "To resume a run that was stopped: Run.load(name).resume()."
             )
 
     def train(self, *args, **kwargs):
-        "Reseed, then train: what ran in the process before makes no difference"
+        "Reseed, then train, so that what this process ran before makes no difference"
         self.check_untrained()
         self.trained.add(self.model)
         set_seed(self.args.seed)
         try:
             return super().train(*args, **kwargs)
-        finally:  # also after Ctrl-C or a fault: the signals are given back, and the model is left as one that predicts
+        finally:  # also after Ctrl-C or an error: restore the signal handlers, leave the model ready to predict
             for callback in self.callback_handler.callbacks:
                 if isinstance(callback, StopAtStep):
                     callback.restore()
@@ -218,21 +223,21 @@ class OrderedTrainer(Trainer):
             self.model.eval()
 
     def training_step(self, model, inputs, num_items_in_batch=None):
-        "Forward and backward of one batch. Its loss is summed where a checkpoint keeps it"
+        "Run forward and backward on one batch. Adds its loss to a sum that checkpoints keep"
         self.stepped = True
         loss = super().training_step(model, inputs, num_items_in_batch)
         unlogged_loss(self.state)["loss"] += loss.item()
         return loss
 
     def log(self, logs: dict, start_time: float | None = None) -> None:
-        "The mean loss since the last logged step, whether or not the run was resumed in between"
+        "Log the mean loss since the last logged step, whether or not the run was resumed in between"
         if "loss" in logs:
             part = self.state.stateful_callbacks.pop("unlogged")
             logs["loss"] = part["loss"] / (self.state.global_step - part["since"])
         super().log(logs, start_time)
 
     def evaluate(self, *args, **kwargs):
-        "Evaluate without touching the random numbers of the training; where memory does not suffice, in smaller batches"
+        "Evaluate without touching the random numbers of the training. Halves the batch if memory runs out"
         while True:
             try:
                 with torch.random.fork_rng():
@@ -241,7 +246,8 @@ class OrderedTrainer(Trainer):
                 if not is_out_of_memory(error) or self.args.per_device_eval_batch_size == 1:
                     raise
             self.args.per_device_eval_batch_size //= 2
-            logger.info(f"the evaluation did not fit into memory: it continues with per_device_eval_batch_size = {self.args.per_device_eval_batch_size}")
+            size = self.args.per_device_eval_batch_size
+            logger.info(f"the evaluation did not fit into memory: continuing with per_device_eval_batch_size = {size}")
 
 # %% ../nbs/07_trainer.ipynb #c051
 def make_trainer(
@@ -249,10 +255,13 @@ def make_trainer(
     tokens: DatasetDict,  # from `tokenize`
     tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
     settings: Settings,  # the experiment
-    run: RunFolder,  # where log and checkpoints go
-    **trainer_kwargs,  # of the task: data_collator, compute_metrics, compute_loss_func
+    run: RunFolder,  # gets the log and the checkpoints
+    **trainer_kwargs,  # from `Task.trainer_kwargs`: data_collator, compute_metrics, compute_loss_func
 ) -> OrderedTrainer:
-    "Put the pieces together. Validation rows are sorted by length, which saves padding; their order does not matter to a score"
+    """Return the Trainer of a run. Raises `UserError` if this machine does not support a field of [trainer].
+
+    Validation rows are sorted by length, which saves padding; their order does not change a score.
+    """
     args = training_arguments(run.path / "checkpoints" / ".staging", **settings.section("trainer"))
     callbacks = [RunLog(run), Checkpoints(run, args.save_total_limit), NonFiniteGuard(run), progress_callback()]
     if settings.early_stopping_patience:
@@ -270,7 +279,7 @@ def make_trainer(
             sampler=EpochSampler(lengths, args.train_batch_size, strategy, settings.seed),
             **trainer_kwargs,
         )
-    except (ValueError, ImportError, RuntimeError) as e:  # fields of TrainingArguments that this machine cannot do
+    except (ValueError, ImportError, RuntimeError) as e:  # a field that this machine does not support
         if is_out_of_memory(e):
             raise
         raise UserError(f"[trainer]: {str(e).strip().splitlines()[0]}") from e
@@ -279,10 +288,10 @@ def make_trainer(
 
 # %% ../nbs/07_trainer.ipynb #m011
 def find_resume_point(
-    trainer: OrderedTrainer,  # before its training
-    run: RunFolder,  # new, or to be resumed
+    trainer: OrderedTrainer,  # before training
+    run: RunFolder,  # new, or to resume
 ) -> str | None:
-    "Return the newest valid checkpoint, None for a new run. Warns about each one it skips. The log is cut back to it, as the rest will be logged again"
+    "Return the newest valid checkpoint, or None. Warns about each one it skips, and cuts the log back to its step"
     checkpoint, skipped = find_newest(run.path / "checkpoints", run.record.get("id"))
     for line in skipped:
         logger.warning(line)
@@ -292,10 +301,10 @@ def find_resume_point(
         if run.record.get("resumed"):
             logger.warning("there is no valid checkpoint: starting from the beginning")
         return None
-    trainer.args.eval_on_start = False  # that was done at the start
+    trainer.args.eval_on_start = False  # the run did so when it started
     patience = [c for c in trainer.callback_handler.callbacks if isinstance(c, Patience)]
     over = any(callback.is_exhausted(checkpoint) for callback in patience)
-    if over or state.global_step >= state.max_steps:  # it was killed after its last step, perhaps within an epoch
+    if over or state.global_step >= state.max_steps:  # killed after its last step, perhaps within an epoch
         trainer.args.max_steps, trainer.args.num_train_epochs = -1, int(state.epoch)
     logger.info(f"resuming from {checkpoint.name}")
     return str(checkpoint)
@@ -305,17 +314,18 @@ def train(
     trainer: OrderedTrainer,  # from `make_trainer`
     run: RunFolder,  # its record
 ) -> PreTrainedModel:
-    "Train, or resume from the newest valid checkpoint. Record weights and seconds. Return the model of the best epoch, adapters merged"
+    """Train, or resume from the newest valid checkpoint. Return the model of the best epoch, adapters merged.
+
+    Records fingerprints of the weights, seconds and best step. Raises `UserError` if model or run has been trained.
+    """
     trainer.check_untrained()
     if run.record["status"] != "running":
         raise UserError(
-            f"{run.path}: this run is {run.record['status']}. Make a new one: create_run(settings). To resume this one: Run.load({str(run.path)!r}).resume()."
+            f"{run.path}: this run is {run.record['status']}. Make a new one: create_run(settings). "
+            f"To resume this one: Run.load({str(run.path)!r}).resume()."
         )
-    first, start, before = (
-        weights_sha256(trainer.model),
-        time.monotonic(),
-        run.record["timing"]["train_seconds"] or 0.0,
-    )
+    first, start = weights_sha256(trainer.model), time.monotonic()
+    before = run.record["timing"]["train_seconds"] or 0.0  # seconds, of a resumed run
     check_first_weights(run, first)
     run.update(weights={"first_sha256": first, "final_sha256": None})
     checkpoint = find_resume_point(trainer, run)
@@ -328,11 +338,11 @@ def train(
     }
     if trainer.args.load_best_model_at_end and not best["step"]:
         raise RunFailed(
-            f"no evaluation gave a comparable {best['metric']}, so there is no best epoch. The last weights are in {run.path / 'checkpoints'}."
+            f"no evaluation returned a comparable {best['metric']}, so there is no best epoch. "
+            f"The last weights are in {run.path / 'checkpoints'}."
         )
-    model = trainer.accelerator.unwrap_model(
-        trainer.model, keep_fp32_wrapper=False
-    )  # predictions are float32, not the training's bf16
+    # without the wrapper of mixed precision: predictions are float32, not the training's bf16
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
     timing = {"train_seconds": before + time.monotonic() - start, "total_seconds": None}
@@ -341,13 +351,14 @@ def train(
 
 # %% ../nbs/07_trainer.ipynb #m002
 def halve_batch(
-    settings: Settings,  # that did not fit
+    settings: Settings,  # whose batches did not fit into memory
 ) -> Settings:
-    "Half the rows at a time (or a third, where they cannot be halved), and as many per update as before; `RunFailed` at one row"
+    "Return settings with fewer rows at a time, if possible half, and as many per update. Raises `RunFailed` at 1 row"
     rows = settings.per_device_train_batch_size
     if rows == 1:
         raise RunFailed(
-            "out of memory with one row at a time. Use method = lora or head, a smaller max_seq_length, or a smaller model."
+            "out of memory with one row at a time. "
+            "Use method = lora or head, a smaller max_seq_length, or a smaller model."
         )
     factor = next(n for n in range(2, rows + 1) if rows % n == 0)
     return settings.replace(
@@ -359,9 +370,10 @@ def halve_batch(
 def describe_retry(
     settings: Settings,  # with smaller batches
 ) -> str:
-    "Return the line about a training that starts again with smaller batches, and log it"
-    sizes = {k: getattr(settings, k) for k in ("per_device_train_batch_size", "gradient_accumulation_steps")}
-    line = "out of memory: starting again from the first weights with " + ", ".join(f"{k} = {v}" for k, v in sizes.items())
+    "Log that training starts again with smaller batches, and return that line"
+    keys = ("per_device_train_batch_size", "gradient_accumulation_steps")
+    sizes = ", ".join(f"{key} = {getattr(settings, key)}" for key in keys)
+    line = f"out of memory: starting again from the first weights with {sizes}"
     logger.warning(line)
     return line
 
@@ -373,7 +385,10 @@ def train_with_retry(
     tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
     run: RunFolder,  # its record
 ) -> PreTrainedModel:
-    "Load the first weights and train; if memory runs out, again from the first weights, with smaller batches and as many rows per update"
+    """Load the first weights and train. If memory runs out, start again with smaller batches, as many rows per update.
+
+    Raises `RunFailed` if memory runs out with one row at a time, or in a run that was resumed from a checkpoint.
+    """
     while True:
         keys = settings.section("model") | settings.section("model_init")
         model = task.load_model(tokens, tokenizer, seed=settings.seed, **keys)
@@ -392,5 +407,5 @@ def train_with_retry(
             settings = halve_batch(settings)
         del model
         gc.collect()
-        torch.cuda.empty_cache()  # nothing happens without CUDA
+        torch.cuda.empty_cache()  # does nothing without CUDA
         restart_run(run, settings, describe_retry(settings))

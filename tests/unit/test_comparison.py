@@ -99,7 +99,7 @@ def test_changed_rows_are_named(folder, copied, tmp_path, capsys, split):
         said["text"].startswith(f"different from first: the {split} rows changed")
         and f"cause: {split} rows: " in said["text"]
     )
-    assert f"not as when first was made: {split} rows: " in capsys.readouterr().err
+    assert f"changed since first was made: {split} rows: " in capsys.readouterr().err
 
 
 def test_changed_threads_are_named(copied, capsys):
@@ -111,7 +111,7 @@ def test_changed_threads_are_named(copied, capsys):
         torch.set_num_threads(before)
     assert said["outcome"] == "within noise" and said["changed"] == {"machine": {"threads": [before, 3 - before]}}
     cause = f"threads: {before} then, {3 - before} now (OMP_NUM_THREADS={before} repeats the first)"
-    assert f"cause: {cause}" in said["text"] and f"not as when first was made: {cause}" in capsys.readouterr().err
+    assert f"cause: {cause}" in said["text"] and f"changed since first was made: {cause}" in capsys.readouterr().err
     assert "test predictions differ; " in said["text"] and "no significant difference between" in said["text"]
 
 
@@ -176,7 +176,7 @@ def test_rerun_needs_python_rows(folder, copied, capsys):
     first = copied(train_file=None, validation_file=None, test_file=None, dataset_name=None)
     assert main(["train", "--rerun", str(first.path)]) == 2
     assert capsys.readouterr().err.endswith(
-        f"this run was given its rows from Python. Give them again: Run.load({str(first.path)!r}).resume(dataset), or .rerun(dataset).\n"
+        f"the rows of this run were passed from Python. Pass them again: Run.load({str(first.path)!r}).resume(dataset), or .rerun(dataset).\n"
     )
     assert [p.name for p in first.path.parent.iterdir()] == ["first"]
     assert first.rerun(rows, "again").record["rerun"]["outcome"] == "identical"
