@@ -1,8 +1,9 @@
-"""The table of faults: every case of `tests/` that is marked with a fault, really done, next to the same for plain Transformers.
+"""Make the table of faults: every case of `tests/` that is marked with a fault, next to the same in plain Transformers.
 
     python bench/faults.py            # `make faults`
 
-Writes faults.json (ftkit), plain_faults.json (plain Transformers) and faults.md (both) next to this file. Exit code: that of the tests.
+Writes faults.json (ftkit), plain_faults.json (plain Transformers) and faults.md (both) next to this file.
+The exit code is that of the tests.
 """
 
 import argparse
@@ -25,14 +26,17 @@ def format_cases(row: dict | None) -> str:
 
 def format_table(ours: dict, plain: dict) -> str:
     "Return both results as Markdown"
-    theirs = {row["figure"]: row for row in plain["figures"]}
+    versions, theirs = ours["versions"], {row["figure"]: row for row in plain["figures"]}
     lines = [
         "# The table of faults",
         "",
-        f"Made by `make faults` on {ours['date']}: {ours['cores']} cores, {ours['machine']}, no GPU; Python {ours['versions']['python']}, "
-        f"PyTorch {ours['versions']['torch']}, Transformers {ours['versions']['transformers']}. ftkit's cases took {ours['seconds'] / 60:.0f} minutes.",
-        "Each case is really done: a real process is killed, a real file system filled, a real byte flipped. The two columns do not always count the same",
-        "number of cases: what plain Transformers has no means for (`plain_faults.json` says which, and each case) is a dash.",
+        f"Made by `make faults` on {ours['date']}: {ours['cores']} cores, {ours['machine']}, no GPU; "
+        f"Python {versions['python']}, PyTorch {versions['torch']}, Transformers {versions['transformers']}. "
+        f"ftkit's cases took {ours['seconds'] / 60:.0f} minutes.",
+        "Each fault is real: a process is killed, a file system filled, a byte flipped. "
+        "The two columns do not always have the same number of cases.",
+        "A dash means that plain Transformers has nothing to test there, or was not measured: "
+        "see `plain_faults.json`, which also lists each case.",
         "",
         "| | what is counted | ftkit | plain Transformers |",
         "|---|---|---|---|",
@@ -45,7 +49,7 @@ def format_table(ours: dict, plain: dict) -> str:
 
 
 def main() -> int:
-    "Run, write, print"
+    "Run both, write and print the table"
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     start = time.monotonic()
     done = subprocess.run(

@@ -1,9 +1,9 @@
-"""What a training step of the starter costs on this machine, and what dropout, attention and precision have to do with it.
+"""Measure a training step of the starter on this machine with other dropout, attention and precision.
 
     .venv/bin/python bench/step_cost.py
 
-Every variant takes the same batch, in an order that changes, so that a busy machine slows all of them alike. Printed and written to
-bench/step_cost.json: the median over the batches of each variant's time divided by the first one's.
+Every variant takes the same batch, in an order that changes, so that a busy machine slows all of them alike. Printed
+and written to bench/step_cost.json: the median over the batches of each variant's time divided by the first one's.
 """
 
 import json
@@ -34,8 +34,8 @@ VARIANTS = {  # dropout, attention, bf16
 }
 
 
-def step(model, optimizer, batch, bf16: bool) -> float:
-    "Seconds of one update"
+def time_step(model, optimizer, batch, bf16: bool) -> float:
+    "Return the seconds of one update"
     start = time.perf_counter()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         loss = model(**batch).loss
@@ -47,7 +47,7 @@ def step(model, optimizer, batch, bf16: bool) -> float:
 
 
 def main() -> None:
-    "Measure and write"
+    "Measure all variants, print and write the result"
     transformers.logging.set_verbosity_error()
     settings = Settings()
     data, report = load_data(**settings.section("data"))
@@ -68,7 +68,7 @@ def main() -> None:
             [{k: rows[j][k] for k in ("input_ids", "attention_mask", "labels")} for j in order[32 * i : 32 * (i + 1)]]
         )
         for name in turns.permutation(list(VARIANTS)):
-            taken = step(models[name], optimizers[name], batch, VARIANTS[name][2])
+            taken = time_step(models[name], optimizers[name], batch, VARIANTS[name][2])
             if i >= WARM_UP:
                 seconds[name].append(taken)
     first = np.array(next(iter(seconds.values())))
