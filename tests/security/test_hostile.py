@@ -41,7 +41,7 @@ from ftkit.runs.session import create_run
 from ftkit.settings import Settings
 from ftkit.tokenizer import load_tokenizer
 
-hostile, names, slow = pytest.mark.fault("hostile files"), pytest.mark.fault("hostile names"), pytest.mark.slow
+hostile, hostile_names, slow = pytest.mark.fault("hostile files"), pytest.mark.fault("hostile names"), pytest.mark.slow
 COLUMNS = {"text_column_name": "review", "label_column_name": "stars"}
 SMALL = {**COLUMNS, "num_train_epochs": 2, "per_device_train_batch_size": 16, "baselines": [], "num_resamples": 100}
 SECRET, SECRET_WEIGHT = b"hunter2", 7.654321
@@ -66,7 +66,7 @@ class Payload:
         return open, (self.canary, "w")
 
 
-def code(canary) -> str:
+def write_code(canary) -> str:
     "A module whose import makes the canary"
     return f"open({str(canary)!r}, 'w').close()\nclass Any: pass\n"
 
@@ -76,7 +76,7 @@ def set_keys(file: Path, **keys) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **keys}))
 
 
-def replaced(file: Path, target: Path) -> None:
+def replace_by_link(file: Path, target: Path) -> None:
     "A link in the place of a file or folder"
     if file.is_dir():
         shutil.rmtree(file)
@@ -84,23 +84,23 @@ def replaced(file: Path, target: Path) -> None:
     file.symlink_to(target)
 
 
-def one_line(text: str) -> bool:
+def is_one_line(text: str) -> bool:
     "Is it said, on one line that no terminal obeys?"
     return bool(text.strip()) and not [
         c for c in text.strip() if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
     ]
 
 
-def told(call) -> str | None:
+def get_message(call) -> str | None:
     "The one line that the user is told, None where nothing was wrong; any other error is a fault"
     try:
         call()
     except (UserError, RunFailed) as e:
-        assert one_line(str(e)), repr(str(e))
+        assert is_one_line(str(e)), repr(str(e))
         return str(e)
 
 
-def files(folder: Path) -> dict:
+def read_files(folder: Path) -> dict:
     "Everything below a folder, with its content or where it leads"
     return {
         str(p.relative_to(folder)): os.readlink(p) if p.is_symlink() else p.read_bytes() if p.is_file() else ""
@@ -134,18 +134,18 @@ def outside(tmp_path, tiny):
 
 
 @hostile
-def test_the_payloads_of_these_tests_work(canary):
+def test_payloads_really_run(canary):
     for run in (
         lambda: pickle.loads(pickle.dumps(Payload(canary))),
-        lambda: exec(code(canary)),
-        lambda: torch.load(zipped(canary), weights_only=False),
+        lambda: exec(write_code(canary)),
+        lambda: torch.load(zip_payload(canary), weights_only=False),
     ):
         run()
         assert canary.exists()
         canary.unlink()
 
 
-def zipped(canary) -> io.BytesIO:
+def zip_payload(canary) -> io.BytesIO:
     "A payload as `torch.save` writes it"
     file = io.BytesIO()
     torch.save({"weight": Payload(canary)}, file)
@@ -155,35 +155,35 @@ def zipped(canary) -> io.BytesIO:
 # A model folder ---------------------------------------------------------------------------------------------------
 
 
-def only_bin(folder, canary, name=BIN, raw=False):
+def plant_bin(folder, canary, name=BIN, raw=False):
     (folder / WEIGHTS).unlink()
-    (folder / name).write_bytes(pickle.dumps(Payload(canary)) if raw else zipped(canary).getvalue())
+    (folder / name).write_bytes(pickle.dumps(Payload(canary)) if raw else zip_payload(canary).getvalue())
 
 
-def beside(folder, canary, *names):
+def plant_pickles(folder, canary, *names):
     for name in names:
-        (folder / name).write_bytes(zipped(canary).getvalue())
+        (folder / name).write_bytes(zip_payload(canary).getvalue())
 
 
-def adapter(folder, canary, **keys):
-    (folder / "adapter_model.bin").write_bytes(zipped(canary).getvalue())
+def plant_adapter(folder, canary, **keys):
+    (folder / "adapter_model.bin").write_bytes(zip_payload(canary).getvalue())
     (folder / "adapter_config.json").write_text(json.dumps({**LORA, "base_model_name_or_path": str(folder), **keys}))
-    (folder / "payload.py").write_text(code(canary))
+    (folder / "payload.py").write_text(write_code(canary))
 
 
-def megatron(folder, canary):
-    adapter(folder, canary, megatron_config={"x": 1}, megatron_core=f"{folder.name}.payload")
+def plant_megatron(folder, canary):
+    plant_adapter(folder, canary, megatron_config={"x": 1}, megatron_core=f"{folder.name}.payload")
     (folder / "adapter_model.bin").unlink()
     save_file({"x": torch.zeros(1)}, folder / "adapter_model.safetensors")
 
 
-def named_weights(folder, canary):
-    only_bin(folder, canary, "adapter_model.bin")
+def plant_named_weights(folder, canary):
+    plant_bin(folder, canary, "adapter_model.bin")
     set_keys(folder / CONFIG, transformers_weights="adapter_model.bin")
 
 
-def index(folder, canary, shard):
-    only_bin(folder, canary, "shard.bin")
+def plant_index(folder, canary, shard):
+    plant_bin(folder, canary, "shard.bin")
     (folder / INDEX).write_text(
         json.dumps(
             {"metadata": {}, "weight_map": dict.fromkeys(load_file(folder.parent / "outside" / WEIGHTS), shard)}
@@ -191,12 +191,12 @@ def index(folder, canary, shard):
     )
 
 
-def own_code(folder, canary, file, **keys):
-    (folder / "payload.py").write_text(code(canary))
+def plant_code(folder, canary, file, **keys):
+    (folder / "payload.py").write_text(write_code(canary))
     set_keys(folder / file, **keys)
 
 
-def template(folder, canary):
+def plant_template(folder, canary):
     payload = "{{ cycler.__init__.__globals__.os.system('touch %s') }}{%% include '%s' %%}"
     (folder / "chat_template.jinja").write_text(payload % (canary, folder.parent / "outside" / "secret.txt"))
 
@@ -208,58 +208,58 @@ AUTO = {
     "AutoModelForCausalLM": "payload.Any",
 }
 MODEL_CODE = {
-    "weights as a pickle in a zip": only_bin,
-    "weights as a bare pickle": lambda f, c: only_bin(f, c, raw=True),
-    "pickles beside the safetensors": lambda f, c: beside(
+    "weights as a pickle in a zip": plant_bin,
+    "weights as a bare pickle": lambda f, c: plant_bin(f, c, raw=True),
+    "pickles beside the safetensors": lambda f, c: plant_pickles(
         f, c, BIN, "training_args.bin", "optimizer.pt", "vocab.pkl", "tf_model.h5"
     ),
-    "adapter as a pickle": adapter,
-    "adapter that names a module": megatron,
-    "adapter of another base": lambda f, c: adapter(f, c, base_model_name_or_path=str(f.parent / "outside")),
-    "config that names a pickle": named_weights,
-    "index that names a pickle": lambda f, c: index(f, c, "shard.bin"),
-    "code for a known model": lambda f, c: own_code(f, c, CONFIG, auto_map=AUTO),
-    "code for an unknown model": lambda f, c: own_code(f, c, CONFIG, auto_map=AUTO, model_type="mine"),
-    "code for the tokenizer": lambda f, c: own_code(
+    "adapter as a pickle": plant_adapter,
+    "adapter that names a module": plant_megatron,
+    "adapter of another base": lambda f, c: plant_adapter(f, c, base_model_name_or_path=str(f.parent / "outside")),
+    "config that names a pickle": plant_named_weights,
+    "index that names a pickle": lambda f, c: plant_index(f, c, "shard.bin"),
+    "code for a known model": lambda f, c: plant_code(f, c, CONFIG, auto_map=AUTO),
+    "code for an unknown model": lambda f, c: plant_code(f, c, CONFIG, auto_map=AUTO, model_type="mine"),
+    "code for the tokenizer": lambda f, c: plant_code(
         f, c, TOKENIZER_CONFIG, auto_map={"AutoTokenizer": ["payload.Any", "payload.Any"]}
     ),
-    "code for an unknown tokenizer": lambda f, c: own_code(
+    "code for an unknown tokenizer": lambda f, c: plant_code(
         f, c, TOKENIZER_CONFIG, auto_map=["payload.Any", None], tokenizer_class="Mine"
     ),
     "code for generation": lambda f, c: (
-        own_code(f, c, CONFIG, custom_generate="payload") or shutil.copytree(f, f / "custom_generate")
+        plant_code(f, c, CONFIG, custom_generate="payload") or shutil.copytree(f, f / "custom_generate")
     ),
     "kernel from elsewhere": lambda f, c: set_keys(
         f / CONFIG, attn_implementation="mine/kernel", _attn_implementation="mine/kernel"
     ),
-    "chat template that is a program": template,
+    "chat template that is a program": plant_template,
 }
 
 
-def bert(folder):
+def make_bert(folder):
     "A tokenizer whose vocabulary is a plain list"
     (folder / TOKENIZER).unlink()
     set_keys(folder / TOKENIZER_CONFIG, tokenizer_class="BertTokenizer", unk_token="line", pad_token="line")
 
 
-def bert_with(folder, **keys):
-    bert(folder)
+def make_bert_with(folder, **keys):
+    make_bert(folder)
     set_keys(folder / TOKENIZER_CONFIG, **keys)
 
 
 MODEL_SECRETS = {
-    "index that leads outside": lambda f, o: index(f, f.parent / "canary", f"../outside/{WEIGHTS}"),
-    "index with a whole path": lambda f, o: index(f, f.parent / "canary", str(o / WEIGHTS)),
-    "vocab names a file": lambda f, o: bert_with(f, vocab=str(o / "secret.txt")),
-    "vocab names a file from here": lambda f, o: bert_with(f, vocab=os.path.relpath(o / "secret.txt")),
-    "vocab_file names a file": lambda f, o: bert_with(f, vocab_file=str(o / "secret.txt")),
+    "index that leads outside": lambda f, o: plant_index(f, f.parent / "canary", f"../outside/{WEIGHTS}"),
+    "index with a whole path": lambda f, o: plant_index(f, f.parent / "canary", str(o / WEIGHTS)),
+    "vocab names a file": lambda f, o: make_bert_with(f, vocab=str(o / "secret.txt")),
+    "vocab names a file from here": lambda f, o: make_bert_with(f, vocab=os.path.relpath(o / "secret.txt")),
+    "vocab_file names a file": lambda f, o: make_bert_with(f, vocab_file=str(o / "secret.txt")),
     "merges_file and vocab_file": lambda f, o: set_keys(
         f / TOKENIZER_CONFIG,
         vocab_file=str(o / "tokens.json"),
         merges_file="../outside/secret.txt",
         tokenizer_class="GPT2Tokenizer",
     ),
-    "init_inputs name a file": lambda f, o: bert_with(f, init_inputs=[str(o / "secret.txt"), True]),
+    "init_inputs name a file": lambda f, o: make_bert_with(f, init_inputs=[str(o / "secret.txt"), True]),
     "tokenizer_file names a file": lambda f, o: set_keys(
         f / TOKENIZER_CONFIG, tokenizer_file=str(o / "tokenizer.4.0.json")
     ),
@@ -269,20 +269,20 @@ MODEL_SECRETS = {
     "added_tokens_file names a file": lambda f, o: set_keys(
         f / TOKENIZER_CONFIG, added_tokens_file=str(o / "tokens.json"), special_tokens_map_file=str(o / "secret.json")
     ),
-    "weights are a link": lambda f, o: replaced(f / WEIGHTS, o / WEIGHTS),
-    "vocab.txt is a link": lambda f, o: bert(f) or replaced(f / "vocab.txt", o / "secret.txt"),
-    "tokenizer.json is a link": lambda f, o: replaced(f / TOKENIZER, o / "tokenizer.4.0.json"),
-    "tokenizer_config.json is a link": lambda f, o: replaced(f / TOKENIZER_CONFIG, o / "secret.json"),
-    "added_tokens.json is a link": lambda f, o: replaced(f / "added_tokens.json", o / "tokens.json"),
-    "chat_template.jinja is a link": lambda f, o: replaced(f / "chat_template.jinja", o / "secret.txt"),
+    "weights are a link": lambda f, o: replace_by_link(f / WEIGHTS, o / WEIGHTS),
+    "vocab.txt is a link": lambda f, o: make_bert(f) or replace_by_link(f / "vocab.txt", o / "secret.txt"),
+    "tokenizer.json is a link": lambda f, o: replace_by_link(f / TOKENIZER, o / "tokenizer.4.0.json"),
+    "tokenizer_config.json is a link": lambda f, o: replace_by_link(f / TOKENIZER_CONFIG, o / "secret.json"),
+    "added_tokens.json is a link": lambda f, o: replace_by_link(f / "added_tokens.json", o / "tokens.json"),
+    "chat_template.jinja is a link": lambda f, o: replace_by_link(f / "chat_template.jinja", o / "secret.txt"),
     "a further template is a link": lambda f, o: (
         (f / "additional_chat_templates").mkdir()
-        or replaced(f / "additional_chat_templates" / "x.jinja", o / "secret.txt")
+        or replace_by_link(f / "additional_chat_templates" / "x.jinja", o / "secret.txt")
     ),
     "the templates are a link": lambda f, o: (
-        (o / "secret.txt").rename(o / "secret.jinja") and replaced(f / "additional_chat_templates", o)
+        (o / "secret.txt").rename(o / "secret.jinja") and replace_by_link(f / "additional_chat_templates", o)
     ),
-    "README.md is a link": lambda f, o: replaced(f / "README.md", o / "secret.txt"),
+    "README.md is a link": lambda f, o: replace_by_link(f / "README.md", o / "secret.txt"),
     "template with a path for a name": lambda f, o: set_keys(
         f / TOKENIZER_CONFIG,
         chat_template=[
@@ -312,7 +312,7 @@ def folder(tmp_path, tiny):
     return Path(shutil.copytree(tiny, tmp_path / "model"))
 
 
-def load(folder, kept=None):
+def load_everything(folder, kept=None):
     "Everything that training does with a base model's files: read, ask, save"
     tokenizer = load_tokenizer(str(folder))
     model = load_model(str(folder), ["bad", "good"], tokenizer)
@@ -322,7 +322,7 @@ def load(folder, kept=None):
         RunFolder(kept).save_model(model, tokenizer)
 
 
-def leaks(folder) -> list[str]:
+def find_leaks(folder) -> list[str]:
     "Files that hold a secret"
     weight = struct.pack("<4f", *[SECRET_WEIGHT] * 4)
     return [
@@ -334,57 +334,57 @@ def leaks(folder) -> list[str]:
 
 @hostile
 @pytest.mark.parametrize("plant", MODEL_CODE.values(), ids=MODEL_CODE)
-def test_code_in_a_model_folder_is_not_run(folder, canary, outside, tmp_path, monkeypatch, plant):
+def test_model_code_is_not_run(folder, canary, outside, tmp_path, monkeypatch, plant):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     plant(folder, canary)
-    message = told(lambda: load(folder))
+    message = get_message(lambda: load_everything(folder))
     assert not canary.exists() and (message is None or "model" in message)
 
 
 @hostile
 @pytest.mark.parametrize("plant", MODEL_SECRETS.values(), ids=MODEL_SECRETS)
-def test_a_model_folder_reads_and_writes_nothing_outside(folder, outside, tmp_path, plant):
+def test_model_touches_nothing_outside(folder, outside, tmp_path, plant):
     plant(folder, outside)
-    before = files(outside)
-    told(lambda: load(folder, tmp_path / "kept"))
-    assert leaks(tmp_path / "kept") == [] and files(outside) == before
+    before = read_files(outside)
+    get_message(lambda: load_everything(folder, tmp_path / "kept"))
+    assert find_leaks(tmp_path / "kept") == [] and read_files(outside) == before
 
 
 @hostile
 @pytest.mark.parametrize("plant", MODEL_JUNK.values(), ids=MODEL_JUNK)
-def test_a_broken_model_folder_is_said_in_one_line(folder, plant):
+def test_broken_model_raises_one_line(folder, plant):
     plant(folder)
-    assert "model" in told(lambda: load(folder))
+    assert "model" in get_message(lambda: load_everything(folder))
 
 
 @hostile
-def test_no_secret_comes_into_a_run_folder(folder, outside, tmp_path):
-    replaced(folder / "chat_template.jinja", outside / "secret.txt")
+def test_run_folder_leaks_no_secret(folder, outside, tmp_path):
+    replace_by_link(folder / "chat_template.jinja", outside / "secret.txt")
     rows = write_csv(tmp_path / "mine.csv", small_rows(60))
-    told(
+    get_message(
         lambda: fine_tune(
             Settings(model_name_or_path=str(folder), train_file=str(rows), **SMALL), runs_dir=tmp_path / "runs"
         )
     )
-    assert leaks(tmp_path / "runs") == []
+    assert find_leaks(tmp_path / "runs") == []
 
 
 @hostile
-def test_links_of_the_hubs_cache_are_its_own(tmp_path, tiny):
+def test_hub_cache_links_are_followed(tmp_path, tiny):
     blobs, snapshot = [tmp_path / "models--stranger--model" / name for name in ("blobs", "snapshots/abc")]
     shutil.copytree(tiny, blobs)
     snapshot.mkdir(parents=True)
     for file in blobs.iterdir():
         (snapshot / file.name).symlink_to(f"../../blobs/{file.name}")
-    assert told(lambda: load(snapshot)) is None
+    assert get_message(lambda: load_everything(snapshot)) is None
 
 
 # A run folder -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory, tiny):
+def own_run(tmp_path_factory, tiny):
     "A small run of one's own, which the strangers' runs are made from"
     folder = tmp_path_factory.mktemp("own")
     rows = write_csv(folder / "mine.csv", small_rows(60))
@@ -396,58 +396,58 @@ def own(tmp_path_factory, tiny):
 
 
 @pytest.fixture
-def finished(own, tmp_path):
+def foreign_run(own_run, tmp_path):
     "A finished run from a stranger"
-    return Path(shutil.copytree(own.path, tmp_path / "runs" / "theirs"))
+    return Path(shutil.copytree(own_run.path, tmp_path / "runs" / "theirs"))
 
 
 @pytest.fixture
-def stopped(finished):
+def foreign_stopped(foreign_run):
     "A run from a stranger that stopped after its first epoch"
-    set_keys(finished / "run.json", status="stopped")
-    shutil.rmtree(finished / "model")
-    for later in sorted((finished / "checkpoints").glob("step-*"), key=lambda p: int(p.name[5:]))[1:]:
+    set_keys(foreign_run / "run.json", status="stopped")
+    shutil.rmtree(foreign_run / "model")
+    for later in sorted((foreign_run / "checkpoints").glob("step-*"), key=lambda p: int(p.name[5:]))[1:]:
         shutil.rmtree(later)
-    return finished
+    return foreign_run
 
 
-def checkpoint(run) -> Path:
+def find_checkpoint(run) -> Path:
     return next((run / "checkpoints").glob("step-*"))
 
 
-def sign(run) -> None:
+def sign_manifest(run) -> None:
     "A manifest that fits what is there now"
-    here = checkpoint(run)
+    here = find_checkpoint(run)
     entries = {
         p.name: {"bytes": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()}
         for p in here.iterdir()
         if p.name != "manifest.json"
     }
-    seal(here / "manifest.json", best=None, files=entries)
+    seal_manifest(here / "manifest.json", best=None, files=entries)
 
 
-def seal(manifest: Path, **keys) -> None:
+def seal_manifest(manifest: Path, **keys) -> None:
     "A manifest changed by somebody who knows how it is made"
     content = {k: v for k, v in (json.loads(manifest.read_text()) | keys).items() if k != "sha256"}
     manifest.write_text(json.dumps({**content, "sha256": sha256_json(content)}))
 
 
-def resume(run):
+def resume_run(run):
     Run.load(run).resume()
 
 
 CHECKPOINT_CODE = {
     **{
         f"{name} as a {kind}": lambda h, c, n=name, raw=kind == "bare pickle": (h / n).write_bytes(
-            pickle.dumps(Payload(c)) if raw else zipped(c).getvalue()
+            pickle.dumps(Payload(c)) if raw else zip_payload(c).getvalue()
         )
         for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "scaler.pt")
         for kind in ("zip", "bare pickle")
     },
-    "pytorch_model.bin": only_bin,
-    "adapter_model.bin": lambda h, c: only_bin(h, c, "adapter_model.bin"),
+    "pytorch_model.bin": plant_bin,
+    "adapter_model.bin": lambda h, c: plant_bin(h, c, "adapter_model.bin"),
     "index that names a pickle": lambda h, c: (
-        only_bin(h, c, "shard.bin")
+        plant_bin(h, c, "shard.bin")
         or (h / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": {"score.weight": "shard.bin"}}))
     ),
 }
@@ -458,10 +458,10 @@ QUICK = ("optimizer.pt as a zip", "rng_state.pth as a zip", "training_args.bin a
 @pytest.mark.parametrize(
     "plant", [pytest.param(p, id=n, marks=() if n in QUICK else slow) for n, p in CHECKPOINT_CODE.items()]
 )
-def test_code_in_a_checkpoint_is_not_run_though_its_manifest_fits(stopped, canary, plant):
-    plant(checkpoint(stopped), canary)
-    sign(stopped)
-    message = told(lambda: resume(stopped))
+def test_checkpoint_code_is_not_run(foreign_stopped, canary, plant):
+    plant(find_checkpoint(foreign_stopped), canary)
+    sign_manifest(foreign_stopped)
+    message = get_message(lambda: resume_run(foreign_stopped))
     assert not canary.exists() and (message is None or "step-" in message)
 
 
@@ -476,18 +476,20 @@ def test_code_in_a_checkpoint_is_not_run_though_its_manifest_fits(stopped, canar
         ),
     ],
 )
-def test_a_hostile_state_of_the_trainer_is_no_way_out(stopped, outside, key, value):
-    set_keys(checkpoint(stopped) / "trainer_state.json", **{key: str(outside) if value == "outside" else value})
-    sign(stopped)
-    before = files(outside)
-    told(lambda: resume(stopped))
-    assert files(outside) == before and leaks(stopped) == []
+def test_hostile_trainer_state_is_contained(foreign_stopped, outside, key, value):
+    set_keys(
+        find_checkpoint(foreign_stopped) / "trainer_state.json", **{key: str(outside) if value == "outside" else value}
+    )
+    sign_manifest(foreign_stopped)
+    before = read_files(outside)
+    get_message(lambda: resume_run(foreign_stopped))
+    assert read_files(outside) == before and find_leaks(foreign_stopped) == []
 
 
 @hostile
 @pytest.mark.parametrize("shard", [f"../../../../outside/{WEIGHTS}", pytest.param("outside", marks=slow)])
-def test_a_checkpoint_takes_no_weights_from_outside(stopped, outside, shard):
-    here = checkpoint(stopped)
+def test_checkpoint_loads_no_outside_weights(foreign_stopped, outside, shard):
+    here = find_checkpoint(foreign_stopped)
     theirs = load_file(here / WEIGHTS)
     save_file(
         {name: torch.full_like(w, SECRET_WEIGHT) for name, w in theirs.items()}, outside / WEIGHTS, {"format": "pt"}
@@ -501,9 +503,9 @@ def test_a_checkpoint_takes_no_weights_from_outside(stopped, outside, shard):
             }
         )
     )
-    sign(stopped)
-    told(lambda: resume(stopped))
-    assert leaks(stopped) == []
+    sign_manifest(foreign_stopped)
+    get_message(lambda: resume_run(foreign_stopped))
+    assert find_leaks(foreign_stopped) == []
 
 
 MANIFESTS = {
@@ -523,26 +525,26 @@ MANIFESTS = {
 
 @hostile
 @pytest.mark.parametrize("make", MANIFESTS.values(), ids=MANIFESTS)
-def test_a_manifest_names_nothing_outside(stopped, outside, make):
-    sign(stopped)
-    manifest = json.loads((checkpoint(stopped) / "manifest.json").read_text())
+def test_manifest_names_nothing_outside(foreign_stopped, outside, make):
+    sign_manifest(foreign_stopped)
+    manifest = json.loads((find_checkpoint(foreign_stopped) / "manifest.json").read_text())
     changed = make(outside)
     files_of = (
         {**manifest["files"], **changed["files"]}
         if isinstance(changed.get("files"), dict)
         else changed.get("files", manifest["files"])
     )
-    seal(checkpoint(stopped) / "manifest.json", **{**changed, "files": files_of})
-    found, passed = find_newest(stopped / "checkpoints")
-    assert found is None and len(passed) == 1
+    seal_manifest(find_checkpoint(foreign_stopped) / "manifest.json", **{**changed, "files": files_of})
+    found, skipped = find_newest(foreign_stopped / "checkpoints")
+    assert found is None and len(skipped) == 1
 
 
 @hostile
-def test_manifests_that_name_each_other_do_not_go_round(finished):
-    a, b = sorted((finished / "checkpoints").glob("step-*"))[:2]
+def test_circular_manifests_end(foreign_run):
+    a, b = sorted((foreign_run / "checkpoints").glob("step-*"))[:2]
     for one, other in ((a, b), (b, a)):
-        seal(one / "manifest.json", best=int(other.name[5:]))
-    assert len(find_newest(finished / "checkpoints")[1]) >= 1
+        seal_manifest(one / "manifest.json", best=int(other.name[5:]))
+    assert len(find_newest(foreign_run / "checkpoints")[1]) >= 1
 
 
 DOES = {
@@ -551,15 +553,15 @@ DOES = {
     "evaluate a file": lambda run: Run.load(run).evaluate(write_csv(run.parents[1] / "mine.csv", small_rows(12))),
     "status": lambda run: Run.load(run).status,
     "report": lambda run: Run.load(run).report(),
-    "resume": resume,
+    "resume": resume_run,
     "list": lambda run: main(["runs", "--runs_dir", str(run.parent)]),
 }
 RUN_MODEL = {
-    "weights as a pickle": lambda r, c: only_bin(r / "model", c),
-    "adapter as a pickle": lambda r, c: adapter(r / "model", c),
-    "code for a known model": lambda r, c: own_code(r / "model", c, CONFIG, auto_map=AUTO),
-    "code for an unknown model": lambda r, c: own_code(r / "model", c, CONFIG, auto_map=AUTO, model_type="mine"),
-    "code for the tokenizer": lambda r, c: own_code(
+    "weights as a pickle": lambda r, c: plant_bin(r / "model", c),
+    "adapter as a pickle": lambda r, c: plant_adapter(r / "model", c),
+    "code for a known model": lambda r, c: plant_code(r / "model", c, CONFIG, auto_map=AUTO),
+    "code for an unknown model": lambda r, c: plant_code(r / "model", c, CONFIG, auto_map=AUTO, model_type="mine"),
+    "code for the tokenizer": lambda r, c: plant_code(
         r / "model", c, TOKENIZER_CONFIG, auto_map=["payload.Any", "payload.Any"], tokenizer_class="Mine"
     ),
 }
@@ -568,18 +570,20 @@ RUN_MODEL = {
 @hostile
 @pytest.mark.parametrize("do", ["predict", "evaluate"])
 @pytest.mark.parametrize("plant", RUN_MODEL.values(), ids=RUN_MODEL)
-def test_code_in_a_strangers_model_is_not_run(finished, canary, plant, do):
-    plant(finished, canary)
-    message = told(lambda: DOES[do](finished))
+def test_foreign_model_code_is_inert(foreign_run, canary, plant, do):
+    plant(foreign_run, canary)
+    message = get_message(lambda: DOES[do](foreign_run))
     assert not canary.exists() and (message is None or "model" in message)
 
 
 @hostile
 @pytest.mark.parametrize("keys", [{"vocab": "secret.txt"}, {"init_inputs": ["secret.txt"]}], ids=str)
-def test_a_strangers_tokenizer_reads_nothing_outside(finished, outside, keys):
+def test_tokenizer_reads_nothing_outside(foreign_run, outside, keys):
     path = str(outside / "secret.txt")
-    bert_with(finished / "model", **{key: [path] if isinstance(value, list) else path for key, value in keys.items()})
-    assert "outside of the model's folder" in told(lambda: DOES["predict"](finished))
+    make_bert_with(
+        foreign_run / "model", **{key: [path] if isinstance(value, list) else path for key, value in keys.items()}
+    )
+    assert "outside of the model's folder" in get_message(lambda: DOES["predict"](foreign_run))
 
 
 @hostile
@@ -588,14 +592,16 @@ def test_a_strangers_tokenizer_reads_nothing_outside(finished, outside, keys):
     [["predict", "{run}", "a text"], ["evaluate", "{run}"], ["train", "--resume", "{run}"]],
     ids=lambda w: w[0],
 )
-def test_the_command_says_in_one_line_what_it_does_not_open(stopped, own, canary, words):
-    (checkpoint(stopped) / "optimizer.pt").write_bytes(zipped(canary).getvalue())
-    sign(stopped)
+def test_command_refuses_in_one_line(foreign_stopped, own_run, canary, words):
+    (find_checkpoint(foreign_stopped) / "optimizer.pt").write_bytes(zip_payload(canary).getvalue())
+    sign_manifest(foreign_stopped)
     if words[0] != "train":
-        only_bin(Path(shutil.copytree(own.path / "model", stopped / "model")), canary)
-    done = Command(*(w.format(run=stopped) for w in words), cwd=stopped).result()
+        plant_bin(Path(shutil.copytree(own_run.path / "model", foreign_stopped / "model")), canary)
+    done = Command(*(w.format(run=foreign_stopped) for w in words), cwd=foreign_stopped).result()
     complaints = [line for line in done.stderr.splitlines() if line.startswith("ftkit: ")]
-    assert done.returncode == 2 and len(complaints) == 1 and one_line(complaints[0]) and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2 and len(complaints) == 1 and is_one_line(complaints[0]) and "Traceback" not in done.stderr
+    )
     assert not canary.exists()
 
 
@@ -620,18 +626,18 @@ SETTINGS = {
 @hostile
 @pytest.mark.parametrize("do", ["predict", "resume"])
 @pytest.mark.parametrize("after, line", [pytest.param(*v, id=k) for k, v in SETTINGS.items()])
-def test_hostile_settings_of_a_run_run_nothing(stopped, own, folder, canary, outside, after, line, do):
+def test_hostile_settings_run_nothing(foreign_stopped, own_run, folder, canary, outside, after, line, do):
     if do == "predict":
-        shutil.copytree(own.path / "model", stopped / "model")
-    own_code(folder, canary, CONFIG, auto_map=AUTO, model_type="mine")
-    old = (stopped / "settings.ini").read_text().splitlines()
+        shutil.copytree(own_run.path / "model", foreign_stopped / "model")
+    plant_code(folder, canary, CONFIG, auto_map=AUTO, model_type="mine")
+    old = (foreign_stopped / "settings.ini").read_text().splitlines()
     line = line.format(outside=outside, folder=folder)
-    (stopped / "settings.ini").write_text(
+    (foreign_stopped / "settings.ini").write_text(
         "\n".join(line if row.startswith(after + " =") else f"{row}\n{line}" if row == after else row for row in old)
     )
-    before = files(outside)
-    told(lambda: DOES[do](stopped))
-    assert not canary.exists() and files(outside) == before
+    before = read_files(outside)
+    get_message(lambda: DOES[do](foreign_stopped))
+    assert not canary.exists() and read_files(outside) == before
 
 
 RECORDS = {
@@ -648,10 +654,10 @@ RECORDS = {
 
 @hostile
 @pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
-def test_a_hostile_record_is_said_in_one_line(finished, record):
-    (finished / "run.json").write_text(record, errors="surrogateescape")
+def test_hostile_record_raises_one_line(foreign_run, record):
+    (foreign_run / "run.json").write_text(record, errors="surrogateescape")
     for do in DOES.values():
-        told(lambda: do(finished))
+        get_message(lambda: do(foreign_run))
 
 
 FOLDERS, TEMPORARY = (
@@ -663,39 +669,39 @@ RECORDED = ("log.jsonl", "run.json", "settings.ini", "predictions.parquet", "rep
 
 @hostile
 @pytest.mark.parametrize("name", FOLDERS + TEMPORARY + RECORDED)
-def test_a_link_in_a_run_folder_does_not_lead_the_writing_outside(stopped, outside, name):
+def test_linked_file_is_not_followed(foreign_stopped, outside, name):
     target = outside if name in FOLDERS else outside / Path(name).name
     if name in RECORDED:
-        shutil.copy(stopped / name, target)
+        shutil.copy(foreign_stopped / name, target)
     elif name in TEMPORARY:
         target.write_text("years of work")
-    replaced(stopped / name, target)
-    before = files(outside)
-    told(lambda: resume(stopped))
-    told(lambda: Run.load(stopped).report())
-    assert files(outside) == before
+    replace_by_link(foreign_stopped / name, target)
+    before = read_files(outside)
+    get_message(lambda: resume_run(foreign_stopped))
+    get_message(lambda: Run.load(foreign_stopped).report())
+    assert read_files(outside) == before
 
 
 @hostile
-def test_a_linked_checkpoint_is_not_gone_on_from(stopped, outside):
-    here = checkpoint(stopped)
+def test_linked_checkpoint_is_not_resumed(foreign_stopped, outside):
+    here = find_checkpoint(foreign_stopped)
     shutil.move(here, outside / here.name)
     here.symlink_to(outside / here.name)
-    before = files(outside)
-    told(lambda: resume(stopped))
-    assert files(outside) == before
+    before = read_files(outside)
+    get_message(lambda: resume_run(foreign_stopped))
+    assert read_files(outside) == before
 
 
 @hostile
 @pytest.mark.parametrize("do", ["predict", "resume", "report", "list"])
-def test_a_name_that_is_a_link_to_a_run_elsewhere_writes_nothing_there(finished, outside, do):
-    shutil.move(finished, outside / "run")
-    finished.symlink_to(outside / "run")
+def test_linked_run_is_not_written(foreign_run, outside, do):
+    shutil.move(foreign_run, outside / "run")
+    foreign_run.symlink_to(outside / "run")
     set_keys(outside / "run" / "run.json", status="running")
     (outside / "run" / ".lock").unlink(missing_ok=True)
-    before = files(outside)
-    told(lambda: DOES[do](finished))
-    assert files(outside) == before
+    before = read_files(outside)
+    get_message(lambda: DOES[do](foreign_run))
+    assert read_files(outside) == before
 
 
 # Scripts, modules and archives ------------------------------------------------------------------------------------
@@ -708,7 +714,7 @@ def here(tmp_path, canary, monkeypatch):
     folder.mkdir()
     for name in ("accuracy", "f1", "precision", "recall", "mydata", "csv"):
         (folder / name).mkdir()
-        (folder / name / f"{name}.py").write_text(code(canary))
+        (folder / name / f"{name}.py").write_text(write_code(canary))
     for name in (
         "json",
         "torch",
@@ -720,7 +726,7 @@ def here(tmp_path, canary, monkeypatch):
         "pkg_resources",
         "usercustomize",
     ):
-        (folder / f"{name}.py").write_text(code(canary))
+        (folder / f"{name}.py").write_text(write_code(canary))
     write_csv(folder / "mine.csv", small_rows(60))
     monkeypatch.chdir(folder)
     return folder
@@ -728,34 +734,34 @@ def here(tmp_path, canary, monkeypatch):
 
 @hostile
 @pytest.mark.parametrize("name", ["mydata", "./mydata", "./mydata/mydata.py", "mydata/mydata.py", "csv"])
-def test_a_data_set_is_never_a_script(here, canary, name):
-    assert name in told(lambda: load_data(dataset_name=name)) and not canary.exists()
+def test_dataset_script_is_not_run(here, canary, name):
+    assert name in get_message(lambda: load_data(dataset_name=name)) and not canary.exists()
 
 
 @hostile
 @pytest.mark.parametrize("path", ["whole", "../../outside/rows.csv"])
-def test_a_folder_of_data_reads_nothing_outside(here, outside, path):
+def test_data_folder_reads_nothing_outside(here, outside, path):
     write_csv(outside / "rows.csv", small_rows(60))
     (here / "theirs").mkdir()
     (here / "theirs" / "README.md").write_text(
         f"---\nconfigs:\n- config_name: default\n  data_files: {outside / 'rows.csv' if path == 'whole' else path}\n---\n"
     )
-    assert "train_file" in told(lambda: load_data(dataset_name="theirs", **COLUMNS))
+    assert "train_file" in get_message(lambda: load_data(dataset_name="theirs", **COLUMNS))
 
 
 @hostile
 @pytest.mark.parametrize("name", ["json", "text", "parquet", "imagefolder"])
-def test_the_working_folder_is_no_data_set(here, name):
+def test_working_folder_is_no_dataset(here, name):
     (here / "train.json").write_text('[{"text": "private", "label": "a"}]')
-    assert "train_file" in told(lambda: load_data(dataset_name=name))
+    assert "train_file" in get_message(lambda: load_data(dataset_name=name))
 
 
 @hostile
 @pytest.mark.parametrize("do", ["evaluate", "evaluate a file", "resume"])
-def test_a_metric_is_never_a_script(stopped, own, here, canary, do):
+def test_metric_script_is_not_run(foreign_stopped, own_run, here, canary, do):
     if do != "resume":
-        shutil.copytree(own.path / "model", stopped / "model")
-    assert told(lambda: DOES[do](stopped)) is None and not canary.exists()
+        shutil.copytree(own_run.path / "model", foreign_stopped / "model")
+    assert get_message(lambda: DOES[do](foreign_stopped)) is None and not canary.exists()
 
 
 @hostile
@@ -768,12 +774,12 @@ def test_a_metric_is_never_a_script(stopped, own, here, canary, do):
     ],
     ids=lambda w: w[0],
 )
-def test_the_command_imports_nothing_from_the_working_folder(here, finished, canary, words):
+def test_command_imports_nothing_local(here, foreign_run, canary, words):
     script = Path(sys.executable).with_name("ftkit")
     if not script.exists():
         pytest.skip("the command ftkit is not installed beside this Python")
     done = subprocess.run(
-        [script, *(w.format(run=finished) for w in words)],
+        [script, *(w.format(run=foreign_run) for w in words)],
         cwd=here,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
@@ -783,7 +789,7 @@ def test_the_command_imports_nothing_from_the_working_folder(here, finished, can
     assert not canary.exists()
 
 
-def slip(canary) -> bytes:
+def make_slip(canary) -> bytes:
     "A zip whose member climbs out of the folder"
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -793,7 +799,7 @@ def slip(canary) -> bytes:
     return file.getvalue()
 
 
-def bomb() -> bytes:
+def make_bomb() -> bytes:
     "A zip of 100 MB of zeros"
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -801,7 +807,7 @@ def bomb() -> bytes:
     return file.getvalue()
 
 
-def pickled_type(canary) -> bytes:
+def make_pickled_type(canary) -> bytes:
     "A Parquet file whose column type is a pickle (CVE-2023-47248)"
     kind = {
         "ARROW:extension:name": "arrow.py_extension_type",
@@ -821,23 +827,23 @@ def pickled_type(canary) -> bytes:
 
 
 FILES = {
-    "zip that climbs out": ("rows.zip", slip, "are not read"),
-    "zip bomb": ("rows.zip", lambda c: bomb(), "are not read"),
-    "zip that climbs out, as csv": ("rows.csv", slip, "is compressed or binary"),
-    "zip bomb, as json lines": ("rows.jsonl", lambda c: bomb(), "is compressed or binary"),
-    "zip, as parquet": ("rows.parquet", slip, "cannot be read as Parquet"),
+    "zip that climbs out": ("rows.zip", make_slip, "are not read"),
+    "zip bomb": ("rows.zip", lambda c: make_bomb(), "are not read"),
+    "zip that climbs out, as csv": ("rows.csv", make_slip, "is compressed or binary"),
+    "zip bomb, as json lines": ("rows.jsonl", lambda c: make_bomb(), "is compressed or binary"),
+    "zip, as parquet": ("rows.parquet", make_slip, "cannot be read as Parquet"),
     "gzip": ("rows.csv.gz", lambda c: gzip.compress(b"text,label\na,b\n"), "are not read"),
     "gzip bomb, as csv": ("rows.csv", lambda c: gzip.compress(bytes(100_000_000)), "is compressed or binary"),
     "pickle": ("rows.pkl", lambda c: pickle.dumps(Payload(c)), "are not read"),
     "pickle, as csv": ("rows.csv", lambda c: pickle.dumps(Payload(c)), ""),
     "pickle, as json": ("rows.json", lambda c: pickle.dumps(Payload(c)), "not valid JSON"),
     "numpy objects": ("rows.npy", lambda c: b"\x93NUMPY\x01\x00" + pickle.dumps(Payload(c)), "are not read"),
-    "python": ("rows.py", lambda c: code(c).encode(), "are not read"),
-    "parquet with a pickled type": ("rows.parquet", pickled_type, None),
-    "parquet that is cut": ("rows.parquet", lambda c: pickled_type(c)[:-40], "cannot be read as Parquet"),
+    "python": ("rows.py", lambda c: write_code(c).encode(), "are not read"),
+    "parquet with a pickled type": ("rows.parquet", make_pickled_type, None),
+    "parquet that is cut": ("rows.parquet", lambda c: make_pickled_type(c)[:-40], "cannot be read as Parquet"),
     "parquet whose text is no text": (
         "rows.parquet",
-        lambda c: pickled_type(c).replace(b"\x01\x00\x00\x00a", b"\x01\x00\x00\x00\xff"),
+        lambda c: make_pickled_type(c).replace(b"\x01\x00\x00\x00a", b"\x01\x00\x00\x00\xff"),
         "cannot be read as Parquet",
     ),
     "parquet without a middle": (
@@ -853,20 +859,20 @@ FILES = {
 
 @hostile
 @pytest.mark.parametrize("name, make, message", FILES.values(), ids=FILES)
-def test_rows_from_a_stranger_are_only_rows(tmp_path, canary, name, make, message):
+def test_foreign_rows_are_only_rows(tmp_path, canary, name, make, message):
     place = tmp_path / "a" / "b"
     place.mkdir(parents=True)
     (place / name).write_bytes(make(canary))
-    said = told(lambda: read_table(place / name))
+    said = get_message(lambda: read_table(place / name))
     assert said is None if message is None else message in said
-    assert not canary.exists() and sorted(files(tmp_path)) == ["a", "a/b", f"a/b/{name}"]
+    assert not canary.exists() and sorted(read_files(tmp_path)) == ["a", "a/b", f"a/b/{name}"]
 
 
 # What the code says -----------------------------------------------------------------------------------------------
 
 
 @cache
-def calls() -> list[tuple]:
+def list_calls() -> list[tuple]:
     "(file:line, what is called, keyword arguments) of every call in ftkit"
     trees = [
         (file.name, ast.parse(file.read_text(encoding="utf-8"))) for file in sorted((ROOT / "ftkit").rglob("*.py"))
@@ -905,9 +911,9 @@ FORBIDDEN = {
 
 @hostile
 @pytest.mark.parametrize("forbidden", FORBIDDEN.values(), ids=FORBIDDEN)
-def test_no_call_in_ftkit_opens_the_door(forbidden):
-    assert [where for where, function, keywords in calls() if forbidden(function, keywords)] == []
-    assert sum(function.endswith(".from_pretrained") for _, function, _ in calls()) >= 5
+def test_ftkit_makes_no_unsafe_call(forbidden):
+    assert [where for where, function, keywords in list_calls() if forbidden(function, keywords)] == []
+    assert sum(function.endswith(".from_pretrained") for _, function, _ in list_calls()) >= 5
 
 
 # Names and paths --------------------------------------------------------------------------------------------------
@@ -961,48 +967,48 @@ NAMES = {
 
 
 @pytest.fixture
-def root(tmp_path, outside, own):
+def root(tmp_path, outside, own_run):
     "A runs folder with one run in it, beside the folder that is nobody's business"
-    shutil.copytree(own.path, tmp_path / "runs" / "own")
+    shutil.copytree(own_run.path, tmp_path / "runs" / "own")
     return tmp_path / "runs"
 
 
-@names
+@hostile_names
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_hostile_name_makes_no_run(root, outside, tmp_path, monkeypatch, name):
+def test_hostile_name_creates_no_run(root, outside, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    name, before = name.replace("{outside}", str(outside)), files(tmp_path)
+    name, before = name.replace("{outside}", str(outside)), read_files(tmp_path)
     settings = Settings(train_file="missing.csv")
     for make in (
         lambda: fine_tune(settings, runs_dir=root, name=name),
         lambda: create_run(settings, root, name),
         lambda: create_run(settings, None, name),
     ):
-        assert told(make).startswith("run name ")
-    assert files(tmp_path) == before
+        assert get_message(make).startswith("run name ")
+    assert read_files(tmp_path) == before
 
 
-@names
+@hostile_names
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_hostile_name_finds_no_run(root, outside, tmp_path, monkeypatch, name):
+def test_hostile_name_finds_no_run(root, outside, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    name, before = name.replace("{outside}", str(outside)), files(tmp_path)
-    assert told(lambda: Run.load(name, root)).startswith("there is no run ")
-    assert files(tmp_path) == before
+    name, before = name.replace("{outside}", str(outside)), read_files(tmp_path)
+    assert get_message(lambda: Run.load(name, root)).startswith("there is no run ")
+    assert read_files(tmp_path) == before
 
 
-def said(capsys, *words) -> tuple[int, str]:
+def run_command(capsys, *words) -> tuple[int, str]:
     "The command's exit code, and what it said on stderr"
     capsys.readouterr()
     code = main([str(w) for w in words])
     return code, capsys.readouterr().err
 
 
-@names
+@hostile_names
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_the_command_refuses_a_hostile_name_in_one_line(root, outside, tmp_path, monkeypatch, capsys, name):
+def test_command_refuses_hostile_name(root, outside, tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
-    name, before = name.replace("{outside}", str(outside)), files(tmp_path)
+    name, before = name.replace("{outside}", str(outside)), read_files(tmp_path)
     for words in (
         ["train", f"--run={name}"],
         ["train", f"--resume={name}"],
@@ -1010,38 +1016,38 @@ def test_the_command_refuses_a_hostile_name_in_one_line(root, outside, tmp_path,
         ["evaluate", "--", name],
         ["runs", "--", "own", name],
     ):
-        code, text = said(capsys, *words[:1], "--runs_dir", root, *words[1:])
-        assert code == 2 and text.startswith("ftkit: ") and one_line(text), (words, text)
-    assert files(tmp_path) == before
+        code, text = run_command(capsys, *words[:1], "--runs_dir", root, *words[1:])
+        assert code == 2 and text.startswith("ftkit: ") and is_one_line(text), (words, text)
+    assert read_files(tmp_path) == before
 
 
-@names
+@hostile_names
 @pytest.mark.parametrize("name", ["../x", "terminal", "whole path", "300 letters", "line break at the end"])
 @pytest.mark.parametrize("flag", ["--run", "--resume"])
-def test_a_real_process_refuses_a_hostile_name(root, outside, tmp_path, flag, name):
-    before = files(tmp_path)
+def test_process_refuses_hostile_name(root, outside, tmp_path, flag, name):
+    before = read_files(tmp_path)
     name = NAMES.get(name, name).replace("{outside}", str(outside))
     done = Command("train", "--runs_dir", root, flag, name, cwd=root).result()
-    after = {k: v for k, v in files(tmp_path).items() if not k.startswith(".output-")}
+    after = {k: v for k, v in read_files(tmp_path).items() if not k.startswith(".output-")}
     assert (
         done.returncode == 2
         and done.stderr.startswith("ftkit: ")
-        and one_line(done.stderr)
+        and is_one_line(done.stderr)
         and done.stdout == ""
         and after == before
     )
 
 
-@names
-def test_a_name_that_is_a_link_is_refused(root, outside):
+@hostile_names
+def test_linked_name_is_refused(root, outside):
     shutil.move(root / "own", outside / "run")
     (root / "own").symlink_to(outside / "run")
     (root / "gone").symlink_to(outside / "nowhere")
-    before = files(outside)
-    assert "is a link" in told(lambda: Run.load("own", root))
-    assert "there is already a run 'own'" in told(lambda: create_run(Settings(), root, "own"))
-    assert told(lambda: create_run(Settings(), root, "gone"))
-    assert files(outside) == before
+    before = read_files(outside)
+    assert "is a link" in get_message(lambda: Run.load("own", root))
+    assert "there is already a run 'own'" in get_message(lambda: create_run(Settings(), root, "own"))
+    assert get_message(lambda: create_run(Settings(), root, "gone"))
+    assert read_files(outside) == before
 
 
 @pytest.fixture
@@ -1097,21 +1103,21 @@ INPUTS += [
 ]
 
 
-@names
+@hostile_names
 @pytest.mark.parametrize("path", INPUTS, ids=ascii)
-def test_a_hostile_path_of_rows_is_refused(places, root, tmp_path, monkeypatch, capsys, path):
+def test_hostile_rows_path_is_refused(places, root, tmp_path, monkeypatch, capsys, path):
     monkeypatch.chdir(places)
-    runs = files(root)
-    assert told(lambda: read_table(path))
+    runs = read_files(root)
+    assert get_message(lambda: read_table(path))
     for words in (
         ["train", f"--train_file={path}"],
         ["evaluate", "own", f"--file={path}"],
         ["predict", "own", f"--file={path}"],
     ):
         if path or words[0] == "predict":
-            code, text = said(capsys, *words, "--runs_dir", root)
-            assert code == 2 and text.startswith("ftkit: ") and one_line(text), (words, text)
-    assert files(root) == runs
+            code, text = run_command(capsys, *words, "--runs_dir", root)
+            assert code == 2 and text.startswith("ftkit: ") and is_one_line(text), (words, text)
+    assert read_files(root) == runs
 
 
 OUTPUTS = [
@@ -1137,24 +1143,24 @@ OUTPUTS = [
 ]
 
 
-@names
+@hostile_names
 @pytest.mark.parametrize("path", OUTPUTS, ids=ascii)
-def test_a_hostile_path_to_write_to_is_refused(places, root, monkeypatch, capsys, path):
+def test_hostile_output_path_is_refused(places, root, monkeypatch, capsys, path):
     monkeypatch.chdir(places)
     before = sorted(p.name for p in places.iterdir()), (places / "file").read_text()
-    code, text = said(capsys, "predict", "own", "a text", "--runs_dir", root, f"--out={path}")
-    assert code == 2 and text.startswith("ftkit: ") and one_line(text)
+    code, text = run_command(capsys, "predict", "own", "a text", "--runs_dir", root, f"--out={path}")
+    assert code == 2 and text.startswith("ftkit: ") and is_one_line(text)
     assert (sorted(p.name for p in places.iterdir()), (places / "file").read_text()) == before and (
         places / "pipe.csv"
     ).is_fifo()
 
 
-@names
-def test_a_link_to_write_to_is_replaced_not_followed(root, outside, tmp_path, capsys):
+@hostile_names
+def test_linked_output_is_replaced(root, outside, tmp_path, capsys):
     (tmp_path / "out.csv").symlink_to(outside / "secret.txt")
-    before = files(outside)
-    assert said(capsys, "predict", "own", "a text", "--runs_dir", root, "--out", tmp_path / "out.csv")[0] == 0
-    assert files(outside) == before and not (tmp_path / "out.csv").is_symlink()
+    before = read_files(outside)
+    assert run_command(capsys, "predict", "own", "a text", "--runs_dir", root, "--out", tmp_path / "out.csv")[0] == 0
+    assert read_files(outside) == before and not (tmp_path / "out.csv").is_symlink()
 
 
 RUNS_DIRS = [
@@ -1171,9 +1177,9 @@ RUNS_DIRS = [
 ]
 
 
-@names
+@hostile_names
 @pytest.mark.parametrize("path", RUNS_DIRS, ids=lambda p: ascii(p[:20]))
-def test_a_hostile_folder_for_runs_is_refused(places, monkeypatch, capsys, path):
+def test_hostile_runs_folder_is_refused(places, monkeypatch, capsys, path):
     monkeypatch.chdir(places)
     before = sorted(p.name for p in places.iterdir())
     for make in (
@@ -1181,13 +1187,13 @@ def test_a_hostile_folder_for_runs_is_refused(places, monkeypatch, capsys, path)
         lambda: create_run(Settings(), path),
         lambda: Run.load("x", path),
     ):
-        assert told(make)
-    code, text = said(capsys, "predict", "x", "a text", "--runs_dir", path)
-    assert code == 2 and one_line(text)
+        assert get_message(make)
+    code, text = run_command(capsys, "predict", "x", "a text", "--runs_dir", path)
+    assert code == 2 and is_one_line(text)
     assert sorted(p.name for p in places.iterdir()) == before
 
 
-@names
+@hostile_names
 @pytest.mark.parametrize(
     "path",
     [
@@ -1204,19 +1210,19 @@ def test_a_hostile_folder_for_runs_is_refused(places, monkeypatch, capsys, path)
     ],
     ids=ascii,
 )
-def test_a_hostile_path_of_settings_is_refused(places, monkeypatch, capsys, path):
+def test_hostile_settings_path_is_refused(places, monkeypatch, capsys, path):
     monkeypatch.chdir(places)
-    assert told(lambda: Settings.read(path))
-    code, text = said(capsys, "train", path)
-    assert code == 2 and one_line(text) and not (places / "runs").exists()
+    assert get_message(lambda: Settings.read(path))
+    code, text = run_command(capsys, "train", path)
+    assert code == 2 and is_one_line(text) and not (places / "runs").exists()
 
 
-@names
+@hostile_names
 @pytest.mark.parametrize(
     "part",
     ["a[1]", *(pytest.param(part, marks=slow) for part in ("[!x]*?", "{b} (2)", "é ö 字", "it's $HOME; #1 %s"))],
 )
-def test_odd_but_honest_names_work(tiny, tmp_path, capsys, part):
+def test_odd_honest_names_work(tiny, tmp_path, capsys, part):
     folder = tmp_path / part
     folder.mkdir()
     rows = write_csv(folder / f"{part}.csv", small_rows(60))
@@ -1227,7 +1233,7 @@ def test_odd_but_honest_names_work(tiny, tmp_path, capsys, part):
         name="ok",
     )
     assert [r.path for r in list_runs(folder / f"runs {part}")] == [run.path]
-    assert said(capsys, "predict", run.path, "--file", rows, "--out", folder / f"out {part}.csv")[0] == 0
+    assert run_command(capsys, "predict", run.path, "--file", rows, "--out", folder / f"out {part}.csv")[0] == 0
     assert len(read_table(folder / f"out {part}.csv")) == 60
     set_keys(run.path / "run.json", status="stopped")
     assert Run.load("ok", folder / f"runs {part}").resume().status == "finished"

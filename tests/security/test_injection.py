@@ -54,7 +54,7 @@ ATTRIBUTES = set("lang charset name content http-equiv class width style alt src
 payloads = pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 
 
-def alive(page: str, more: set = frozenset()) -> list:
+def find_live_tags(page: str, more: set = frozenset()) -> list:
     "Tags, attributes and addresses that no view of ftkit's own makes"
     soup = BeautifulSoup(page, "html.parser")
     found = [
@@ -67,21 +67,21 @@ def alive(page: str, more: set = frozenset()) -> list:
     return found + soup.find_all(string=lambda text: isinstance(text, Comment))
 
 
-def skeleton(page: str) -> list:
+def list_tags(page: str) -> list:
     "The tags of a page, with the names of their attributes"
     return [(t.name, sorted(t.attrs)) for t in BeautifulSoup(page, "html.parser").find_all()]
 
 
-def one_line(text: str) -> str:
+def join_lines(text: str) -> str:
     return " ".join(text.split())
 
 
-def as_setting(text: str) -> str:
+def clean_setting(text: str) -> str:
     "What is left where line breaks and control characters are refused"
-    return one_line("".join(c for c in text if c.isspace() or unicodedata.category(c) != "Cc"))
+    return join_lines("".join(c for c in text if c.isspace() or unicodedata.category(c) != "Cc"))
 
 
-def unseen(text: str) -> list[str]:
+def find_control_characters(text: str) -> list[str]:
     "Characters that a terminal would obey"
     return [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\n\t"]
 
@@ -116,7 +116,7 @@ def card(finished):
     return (finished.path / "model" / "README.md").read_text(encoding="utf-8")
 
 
-def rendered(card: str) -> BeautifulSoup:
+def render_card(card: str) -> BeautifulSoup:
     "Front matter taken off, the rest as a page; HTML in Markdown is let through, as many renderers do"
     markdown_it = pytest.importorskip("markdown_it")
     body = card.split("---\n", 2)[2]
@@ -127,20 +127,20 @@ def rendered(card: str) -> BeautifulSoup:
 
 
 @payloads
-def test_a_label_is_text_in_the_report_of_a_finished_run(page, payload):
+def test_label_is_text_in_report(page, payload):
     shown = [t.get_text() for t in BeautifulSoup(page, "html.parser").find_all("td")]
-    assert alive(page) == [] and shorten(payload.strip(), "\n") in shown
+    assert find_live_tags(page) == [] and shorten(payload.strip(), "\n") in shown
 
 
 @payloads
-def test_a_text_is_text_in_the_report_of_a_finished_run(page, payload):
+def test_row_is_text_in_report(page, payload):
     shown = [t.get_text() for t in BeautifulSoup(page, "html.parser").select(".texts td:first-child")]
     assert shorten(f"{payload} validation 0", "\n") in shown
 
 
-def failed_run(folder, text, reason) -> Run:
+def make_failed_run(folder, text, reason) -> Run:
     "A run that failed, with a text in every setting that can hold one"
-    line = as_setting(text)
+    line = clean_setting(text)
     settings = Settings(
         text_column_name=line,
         label_column_name=line,
@@ -156,17 +156,20 @@ def failed_run(folder, text, reason) -> Run:
 
 
 @payloads
-def test_names_and_reason_are_text_in_the_report_of_a_failed_run(tmp_path, payload):
+def test_failed_report_shows_text(tmp_path, payload):
     page, plain = [
-        failed_run(tmp_path, text, text).report().read_text(encoding="utf-8") for text in (payload, HARMLESS)
+        make_failed_run(tmp_path, text, text).report().read_text(encoding="utf-8") for text in (payload, HARMLESS)
     ]
     soup = BeautifulSoup(page, "html.parser")
-    assert skeleton(page) == skeleton(plain)
+    assert list_tags(page) == list_tags(plain)
     assert shorten(f"RuntimeError: {payload}".splitlines()[0]) in soup.select_one(".lead").get_text()
-    assert soup.pre.get_text().count(shorten(as_setting(payload), limit=10**6)) >= 6 and unseen(page) == []
+    assert (
+        soup.pre.get_text().count(shorten(clean_setting(payload), limit=10**6)) >= 6
+        and find_control_characters(page) == []
+    )
 
 
-def test_a_run_folder_from_a_stranger_has_no_tags_for_its_report(finished, tmp_path):
+def test_foreign_report_has_no_tags(finished, tmp_path):
     for name in ("settings.ini", "predictions.parquet", "log.jsonl"):
         shutil.copy(finished.path / name, tmp_path)
     texts, data = list(PAYLOADS.values()), finished.record["data"]
@@ -182,38 +185,38 @@ def test_a_run_folder_from_a_stranger_has_no_tags_for_its_report(finished, tmp_p
     }
     (tmp_path / "run.json").write_text(json.dumps(finished.record | strange), encoding="utf-8")
     page = Run(tmp_path).report().read_text(encoding="utf-8")
-    assert alive(page) == [] and unseen(page) == []
+    assert find_live_tags(page) == [] and find_control_characters(page) == []
     assert [t.get_text() for t in BeautifulSoup(page, "html.parser").find_all("li")] == [
         shorten(t, "\n") for t in texts
     ]
 
 
 @payloads
-def test_the_name_of_a_folder_is_text_in_its_report(tmp_path, payload):
-    run, name = failed_run(tmp_path, HARMLESS, HARMLESS), payload.replace("/", "")[:100]
+def test_folder_name_is_text(tmp_path, payload):
+    run, name = make_failed_run(tmp_path, HARMLESS, HARMLESS), payload.replace("/", "")[:100]
     moved = Run(run.path.rename(tmp_path / name))
     page = moved.report().read_text(encoding="utf-8")
-    assert alive(page) == [] and unseen(page) == []
+    assert find_live_tags(page) == [] and find_control_characters(page) == []
     assert BeautifulSoup(page, "html.parser").title.get_text() == shorten(f"Run {name}", "\n")
 
 
 @payloads
-def test_no_run_is_given_such_a_name(tmp_path, payload):
+def test_run_name_is_refused(tmp_path, payload):
     with pytest.raises(UserError, match="^run name ") as e:
         create_run(Settings(), tmp_path, payload)
-    assert unseen(str(e.value)) == [] and not list(tmp_path.iterdir())
+    assert find_control_characters(str(e.value)) == [] and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("key", ["text_column_name", "train_file", "model_name_or_path", "label_words", "run_name"])
 @pytest.mark.parametrize("name", ["front matter", "line break", "terminal"])
-def test_a_setting_has_no_line_break(key, name):
+def test_setting_has_no_line_break(key, name):
     value = {"x": PAYLOADS[name]} if key == "label_words" else PAYLOADS[name]
     with pytest.raises(UserError, match=key) as e:
         Settings().replace(**{key: value})
-    assert unseen(str(e.value)) == []
+    assert find_control_characters(str(e.value)) == []
 
 
-def test_the_report_needs_nothing_beside_it(page):
+def test_report_is_self_contained(page):
     soup = BeautifulSoup(page, "html.parser")
     policy = soup.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
     assert policy["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -223,7 +226,7 @@ def test_the_report_needs_nothing_beside_it(page):
     assert len(soup.find_all("style")) == 1 and not re.search(r"url\(|@import|https?:", soup.style.get_text())
 
 
-def test_the_front_matter_of_the_card_is_what_was_put_in(card, finished):
+def test_card_front_matter_is_exact(card, finished):
     assert card.startswith("---\n")
     front = yaml.safe_load(card.split("---\n", 2)[1])
     (result,) = front.pop("model-index")[0]["results"]
@@ -236,9 +239,9 @@ def test_the_front_matter_of_the_card_is_what_was_put_in(card, finished):
 
 
 @payloads
-def test_a_label_is_text_in_the_card(card, payload):
-    body, name = rendered(card), shorten(one_line(payload))
-    assert alive(str(body), {"a", "code"}) == [] and [a["href"] for a in body.find_all("a")] == [
+def test_label_is_text_in_card(card, payload):
+    body, name = render_card(card), shorten(join_lines(payload))
+    assert find_live_tags(str(body), {"a", "code"}) == [] and [a["href"] for a in body.find_all("a")] == [
         "https://github.com/ftkit/ftkit"
     ]
     assert any(t.get_text().endswith(f": {name}") for t in body.find_all("li")) and f"F1 of {name}" in [
@@ -247,24 +250,24 @@ def test_a_label_is_text_in_the_card(card, payload):
 
 
 @payloads
-def test_the_names_of_model_and_run_are_text_in_the_card(finished, tmp_path, payload):
+def test_names_are_text_in_card(finished, tmp_path, payload):
     folder = tmp_path / payload.replace("/", "")[:100]
     (folder / "model").mkdir(parents=True)
     shutil.copy(finished.path / "run.json", folder)
     (folder / "settings.ini").write_text(
-        finished.settings.replace(model_name_or_path=as_setting(payload)).to_ini(), encoding="utf-8"
+        finished.settings.replace(model_name_or_path=clean_setting(payload)).to_ini(), encoding="utf-8"
     )
     write_card(Run(folder), Run(folder).task)
     card = (folder / "model" / "README.md").read_text(encoding="utf-8")
-    body = rendered(card)
-    assert "base_model" not in yaml.safe_load(card.split("---\n", 2)[1]) and unseen(card) == []
-    assert alive(str(body), {"a", "code"}) == [] and len(body.find_all("a")) == 1
-    assert body.h1.get_text() == shorten(one_line(folder.name)) and len(body.find_all(["h1", "h2"])) == 5
-    assert body.code.get_text() == shorten(as_setting(payload).rsplit("/", 1)[-1]).replace("`", "'")
+    body = render_card(card)
+    assert "base_model" not in yaml.safe_load(card.split("---\n", 2)[1]) and find_control_characters(card) == []
+    assert find_live_tags(str(body), {"a", "code"}) == [] and len(body.find_all("a")) == 1
+    assert body.h1.get_text() == shorten(join_lines(folder.name)) and len(body.find_all(["h1", "h2"])) == 5
+    assert body.code.get_text() == shorten(clean_setting(payload).rsplit("/", 1)[-1]).replace("`", "'")
 
 
 @pytest.mark.parametrize("name", ["nobody/no-model", "gpt2", "null", "1.0", "a-b_c/d.e"])
-def test_the_base_model_in_the_front_matter_is_what_was_put_in(finished, tmp_path, name):
+def test_card_base_model_is_exact(finished, tmp_path, name):
     (tmp_path / "model").mkdir()
     shutil.copy(finished.path / "run.json", tmp_path)
     (tmp_path / "settings.ini").write_text(
@@ -275,11 +278,11 @@ def test_the_base_model_in_the_front_matter_is_what_was_put_in(finished, tmp_pat
 
 
 @payloads
-def test_a_column_and_a_value_are_text_in_a_table(payload):
+def test_values_are_text_in_table(payload):
     page, plain = [
         show_table([{text: text, "n": 1}, {text: f"{text}!", "n": 2.5}]).data for text in (payload, HARMLESS)
     ]
-    assert skeleton(page) == skeleton(plain) and unseen(page) == []
+    assert list_tags(page) == list_tags(plain) and find_control_characters(page) == []
     assert [t.get_text() for t in BeautifulSoup(page, "html.parser").select(".t")] == [
         shorten(t, "\n") for t in (payload, payload, f"{payload}!")
     ]
@@ -287,39 +290,39 @@ def test_a_column_and_a_value_are_text_in_a_table(payload):
 
 
 @payloads
-def test_a_series_is_text_in_a_chart_that_grows(payload):
+def test_series_is_text_in_chart(payload):
     charts = []
     for name in (payload, HARMLESS):
         chart = LiveChart(10)
         chart.add_point(name, 1, 0.5)
         chart.add_point(name, 2, float("nan"))
         charts.append(chart.draw_svg())
-    assert skeleton(charts[0]) == skeleton(charts[1]) and unseen(charts[0]) == []
+    assert list_tags(charts[0]) == list_tags(charts[1]) and find_control_characters(charts[0]) == []
     assert BeautifulSoup(charts[0], "html.parser").find("text").get_text() == f"{shorten(payload, chr(10))} nan"
 
 
 @payloads
-def test_a_name_is_text_in_a_picture_and_its_description(payload):
+def test_name_is_text_in_picture(payload):
     figure = curve_figure({shorten(payload, limit=60): [(1, 0.5), (2, 0.4)]}, shorten(payload, limit=60))
     tag = img_tag(figure, payload)
-    assert skeleton(tag) == [("img", ["alt", "src", "style", "width"])] and BeautifulSoup(tag, "html.parser").img[
+    assert list_tags(tag) == [("img", ["alt", "src", "style", "width"])] and BeautifulSoup(tag, "html.parser").img[
         "alt"
     ] == shorten(payload, "\n")
 
 
 @payloads
-def test_texts_and_labels_are_text_in_the_table_of_errors(finished, payload):
+def test_error_table_shows_text(finished, payload):
     table = error_table(finished)
     rows = table[table.text.str.startswith(payload)]
-    assert len(rows) == 1 and alive(rows._repr_html_()) == [] and "scoped" in rows._repr_html_()
+    assert len(rows) == 1 and find_live_tags(rows._repr_html_()) == [] and "scoped" in rows._repr_html_()
 
 
 @payloads
-def test_the_command_shows_no_control_characters(finished, tmp_path, monkeypatch, capsys, payload):
+def test_command_prints_no_control_characters(finished, tmp_path, monkeypatch, capsys, payload):
     from ftkit.cli.main import main
 
     name = payload.replace("/", "")[:100]
-    shutil.copytree(failed_run(tmp_path, payload, payload).path, tmp_path / name)
+    shutil.copytree(make_failed_run(tmp_path, payload, payload).path, tmp_path / name)
     pd.DataFrame({f"a{payload}": [payload] * 4, f"b{payload}": ["x", "y"] * 2}).to_csv(tmp_path / "a.csv", index=False)
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
     monkeypatch.setattr(
@@ -343,11 +346,11 @@ def test_the_command_shows_no_control_characters(finished, tmp_path, monkeypatch
     assert main(["train", f"--{payload}", *here]) == 2
     out, err = capsys.readouterr()
     forged = set(payload.splitlines()[1:]) - {""}
-    assert unseen(out + err) == [] and not forged & set((out + err).splitlines())
+    assert find_control_characters(out + err) == [] and not forged & set((out + err).splitlines())
 
 
 @pytest.mark.slow
-def test_nothing_comes_alive_in_a_browser(finished, page, card, tmp_path):
+def test_browser_runs_no_payload(finished, page, card, tmp_path):
     if not Path("/usr/bin/chromium").exists():
         pytest.skip("Debian's chromium is not installed")
     from playwright.sync_api import sync_playwright
@@ -356,7 +359,7 @@ def test_nothing_comes_alive_in_a_browser(finished, page, card, tmp_path):
     for name in PAYLOADS.values():
         chart.series = {name: [(1, 0.5)], **{f"{name}{i}": [(1, 0.5)] for i in range(3)}}
         page += chart.draw_svg() + img_tag(curve_figure({"a": [(1, 0.5)]}), name) + show_table([{name: name}]).data
-    page += error_table(finished)._repr_html_() + str(rendered(card))
+    page += error_table(finished)._repr_html_() + str(render_card(card))
     naked = re.sub(r"<meta http-equiv[^>]*>", "", page)  # without the policy that would stop a script
     assert naked != page
     (tmp_path / "naked.html").write_text(naked, encoding="utf-8")

@@ -50,7 +50,7 @@ for route, commands in json.load(sys.stdin).items():
 """
 
 
-def found(canary: str, data: bytes) -> bool:
+def contains(canary: str, data: bytes) -> bool:
     "Is it there, as it is or as HTTP sends it? Base64 of user:canary is looked for as well"
     return any(
         form in data
@@ -58,7 +58,7 @@ def found(canary: str, data: bytes) -> bool:
     )
 
 
-def written(folder: Path) -> dict[str, bytes]:
+def read_written(folder: Path) -> dict[str, bytes]:
     "Every file but those in which the canaries were put"
     return {
         str(p.relative_to(folder)): p.read_bytes()
@@ -90,7 +90,7 @@ def environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def worked(environment, tiny):
+def routes(environment, tiny):
     "All routes in one process: (folder, what each route printed)"
     base, env = environment
     quick = [
@@ -153,8 +153,8 @@ def worked(environment, tiny):
     return base, {part.split(b"\n")[0].decode(): part for part in parts}
 
 
-def test_the_routes_were_gone_to_their_ends(worked):
-    base, printed = worked
+def test_every_route_was_completed(routes):
+    base, printed = routes
     codes = {
         route: [int(line.rsplit(b" ", 1)[1]) for line in text.splitlines() if line.startswith(b"exit code ")]
         for route, text in printed.items()
@@ -175,28 +175,28 @@ def test_the_routes_were_gone_to_their_ends(worked):
         and b"401 for url" in printed["crash"]
     )
     assert all(
-        found(canary, (base / place).read_bytes())
+        contains(canary, (base / place).read_bytes())
         for place, canary in (("work/.env", CANARIES["dotenv"]), ("home/.netrc", CANARIES["netrc"]))
     )
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("canary", CANARIES)
-def test_a_secret_is_not_in_what_is_printed(worked, canary, route):
-    lines = [line for line in worked[1][route].splitlines() if found(CANARIES[canary], line)]
+def test_secret_is_not_printed(routes, canary, route):
+    lines = [line for line in routes[1][route].splitlines() if contains(CANARIES[canary], line)]
     assert lines == []
 
 
 @pytest.mark.parametrize("canary", CANARIES)
-def test_a_secret_is_not_in_what_is_written(worked, canary):
-    files = written(worked[0])
+def test_secret_is_not_written(routes, canary):
+    files = read_written(routes[0])
     assert {
         "work/runs/done/model/README.md",
         "work/runs/done/report.html",
         "work/runs/crashed/run.json",
         "work/out.csv",
     } <= files.keys()
-    assert [name for name, data in files.items() if found(CANARIES[canary], data)] == []
+    assert [name for name, data in files.items() if contains(CANARIES[canary], data)] == []
 
 
 CELLS = [
@@ -234,9 +234,9 @@ def executed(environment, tiny):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("canary", CANARIES)
-def test_a_secret_is_not_in_a_notebook_that_was_executed(executed, canary):
+def test_secret_is_not_in_notebook(executed, canary):
     base, errors = executed
     assert errors == [[], [], [], *[["UserError"]] * 6]
-    files = written(base)
+    files = read_written(base)
     assert {"work/executed.ipynb", "work/runs/notebook/report.html"} <= files.keys()
-    assert [name for name, data in files.items() if found(CANARIES[canary], data)] == []
+    assert [name for name, data in files.items() if contains(CANARIES[canary], data)] == []

@@ -59,7 +59,7 @@ def settings(tiny):
 
 
 @pytest.fixture(scope="module")
-def whole(tiny, tmp_path_factory):
+def reference(tiny, tmp_path_factory):
     "The run that nothing happened to: (weights, losses)"
     settings = Settings().replace(
         model_name_or_path=tiny,
@@ -72,15 +72,15 @@ def whole(tiny, tmp_path_factory):
         baselines=[],
         bf16=False,
     )
-    return result(fine_tune(settings, ROWS, tmp_path_factory.mktemp("whole"), "whole"))
+    return fingerprint(fine_tune(settings, ROWS, tmp_path_factory.mktemp("whole"), "whole"))
 
 
-def result(run):
+def fingerprint(run):
     "Weights and losses"
     return run.record["weights"], [(row["step"], row["loss"]) for row in run.history if "loss" in row]
 
 
-def hashes(folder: Path) -> dict:
+def hash_files(folder: Path) -> dict:
     "Every file of a folder"
     return {p.relative_to(folder).as_posix(): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -99,7 +99,7 @@ def at_step(monkeypatch, number, act, method="training_step"):
     monkeypatch.setattr(OrderedTrainer, method, patched)
 
 
-def poisoned(what):
+def make_poison(what):
     "A step in which something is not finite"
 
     def act(trainer, step):
@@ -107,9 +107,9 @@ def poisoned(what):
             next(p for name, p in trainer.model.named_parameters() if "ln_f" in name).data[0] = math.nan
         loss = step()
         if what == "loss":
-            return poison(trainer, loss, math.nan)
+            return poison_loss(trainer, loss, math.nan)
         if what == "infinite loss":
-            return poison(trainer, loss, math.inf)
+            return poison_loss(trainer, loss, math.inf)
         if what == "gradient":
             list(trainer.model.parameters())[4].grad.view(-1)[3] = math.inf
         return loss
@@ -117,7 +117,7 @@ def poisoned(what):
     return act
 
 
-def poison(trainer, loss, value):
+def poison_loss(trainer, loss, value):
     "As if the loss had been this, with gradients that are finite"
     ftkit.training.callbacks.unlogged_loss(trainer.state)["loss"] += value
     return loss * value
@@ -126,9 +126,9 @@ def poison(trainer, loss, value):
 @pytest.mark.fault("not finite")
 @pytest.mark.parametrize("what", ["loss", "infinite loss", "gradient", "weights"])
 @pytest.mark.parametrize("clipping", [1.0, pytest.param(0.0, marks=pytest.mark.slow)])
-def test_what_is_not_finite_stops_the_run_before_the_update(settings, tmp_path, monkeypatch, whole, what, clipping):
+def test_not_finite_step_stops_run(settings, tmp_path, monkeypatch, reference, what, clipping):
     seen = {}
-    at_step(monkeypatch, 14, poisoned(what))
+    at_step(monkeypatch, 14, make_poison(what))
     monkeypatch.setattr(
         torch.optim.AdamW,
         "step",
@@ -144,7 +144,7 @@ def test_what_is_not_finite_stops_the_run_before_the_update(settings, tmp_path, 
         fine_tune(settings.replace(max_grad_norm=clipping), ROWS, tmp_path, "x")
     run = Run.load("x", tmp_path)
     assert seen["updates"] == 13 and run.status == "failed" and "not finite" in run.record["reason"]
-    losses = result(run)[1]
+    losses = fingerprint(run)[1]
     assert [step for step, _ in losses] == list(range(1, 14)) and all(
         loss > 0 and math.isfinite(loss) for _, loss in losses
     )
@@ -152,7 +152,7 @@ def test_what_is_not_finite_stops_the_run_before_the_update(settings, tmp_path, 
 
 
 @pytest.mark.fault("not finite")
-def test_a_weight_that_no_row_uses_is_found_before_it_is_saved(settings, tmp_path, monkeypatch):
+def test_unused_weight_is_checked(settings, tmp_path, monkeypatch):
     def act(trainer, step):
         trainer.model.get_input_embeddings().weight.data[-1, 0] = math.nan
         return step()
@@ -167,7 +167,7 @@ def test_a_weight_that_no_row_uses_is_found_before_it_is_saved(settings, tmp_pat
 
 
 @pytest.mark.fault("not finite")
-def test_labels_that_are_all_ignored_stop_the_run(settings, tmp_path, monkeypatch):
+def test_ignored_labels_stop_run(settings, tmp_path, monkeypatch):
     make = ftkit.trainer.make_trainer
 
     def ignoring(*args, **keys):
@@ -183,18 +183,18 @@ def test_labels_that_are_all_ignored_stop_the_run(settings, tmp_path, monkeypatc
         NotFinite, match="^step 1: the loss is not finite.*labels that are wrong.*There is no checkpoint yet"
     ):
         fine_tune(settings, ROWS, tmp_path, "x")
-    assert result(Run.load("x", tmp_path))[1] == []
+    assert fingerprint(Run.load("x", tmp_path))[1] == []
 
 
 @pytest.mark.fault("not finite")
 @pytest.mark.parametrize("rate", [1e6, 1e30])
-def test_a_learning_rate_that_blows_up_stops_the_run(settings, tmp_path, rate):
+def test_exploding_learning_rate_stops_run(settings, tmp_path, rate):
     with pytest.raises(NotFinite, match="a learning rate that is too high"):
         fine_tune(settings.replace(learning_rate=rate, max_grad_norm=0), ROWS, tmp_path, "x")
     assert Run.load("x", tmp_path).status == "failed"
 
 
-def crowded(monkeypatch, number, error, most=4):
+def limit_batch(monkeypatch, number, error, most=4):
     "From a step on, batches of more rows than `most` do not fit"
     plain = OrderedTrainer.training_step
 
@@ -206,17 +206,17 @@ def crowded(monkeypatch, number, error, most=4):
     monkeypatch.setattr(OrderedTrainer, "training_step", step)
 
 
-def cuda():
+def raise_cuda():
     raise torch.OutOfMemoryError(
         "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 15.77 GiB"
     )
 
 
-def python():
+def raise_python():
     raise MemoryError
 
 
-def allocator():
+def raise_allocator():
     "The real allocator's own refusal"
     torch.empty(2**60, dtype=torch.uint8)
 
@@ -236,34 +236,32 @@ def small_batches(tiny, tmp_path_factory):
         baselines=[],
         bf16=False,
     )
-    return result(fine_tune(settings, ROWS, tmp_path_factory.mktemp("small"), "x"))
+    return fingerprint(fine_tune(settings, ROWS, tmp_path_factory.mktemp("small"), "x"))
 
 
 @pytest.mark.fault("out of memory")
 @pytest.mark.parametrize(
     "number, error",
     [
-        pytest.param(1, cuda, marks=pytest.mark.slow),
-        pytest.param(7, cuda, marks=pytest.mark.slow),
-        (30, cuda),
-        (7, python),
-        pytest.param(30, allocator, marks=pytest.mark.slow),
+        pytest.param(1, raise_cuda, marks=pytest.mark.slow),
+        pytest.param(7, raise_cuda, marks=pytest.mark.slow),
+        (30, raise_cuda),
+        (7, raise_python),
+        pytest.param(30, raise_allocator, marks=pytest.mark.slow),
     ],
 )
-def test_out_of_memory_starts_again_with_smaller_batches(
-    settings, tmp_path, monkeypatch, capsys, small_batches, number, error
-):
-    crowded(monkeypatch, number, error)
+def test_out_of_memory_halves_batch(settings, tmp_path, monkeypatch, capsys, small_batches, number, error):
+    limit_batch(monkeypatch, number, error)
     run = fine_tune(settings, ROWS, tmp_path, "x")
-    assert result(run) == small_batches
+    assert fingerprint(run) == small_batches
     assert (run.settings.per_device_train_batch_size, run.settings.gradient_accumulation_steps) == (4, 2)
-    said = "out of memory: starting again from the first weights with per_device_train_batch_size = 4, gradient_accumulation_steps = 2"
-    assert said in capsys.readouterr().err and run.record["started_again"] == [said]
-    assert all(find_newest(run.path / "checkpoints")[0].parent.glob("step-*")) and result(run)[1][0][0] == 1
+    message = "out of memory: starting again from the first weights with per_device_train_batch_size = 4, gradient_accumulation_steps = 2"
+    assert message in capsys.readouterr().err and run.record["started_again"] == [message]
+    assert all(find_newest(run.path / "checkpoints")[0].parent.glob("step-*")) and fingerprint(run)[1][0][0] == 1
 
 
 @pytest.mark.fault("out of memory")
-def test_memory_that_really_ends_starts_again_with_smaller_batches(settings, tmp_path, monkeypatch, small_batches):
+def test_real_memory_limit_halves_batch(settings, tmp_path, monkeypatch, small_batches):
     held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     limit = resource.getrlimit(resource.RLIMIT_AS)
     plain = OrderedTrainer.training_step
@@ -279,27 +277,27 @@ def test_memory_that_really_ends_starts_again_with_smaller_batches(settings, tmp
         run = fine_tune(settings, ROWS, tmp_path, "x")
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limit)
-    assert result(run) == small_batches
+    assert fingerprint(run) == small_batches
 
 
 @pytest.mark.fault("out of memory")
-def test_one_row_that_does_not_fit_ends_the_run_with_what_to_do(settings, tmp_path, monkeypatch):
-    crowded(monkeypatch, 1, cuda, most=0)
+def test_oversized_row_names_remedies(settings, tmp_path, monkeypatch):
+    limit_batch(monkeypatch, 1, raise_cuda, most=0)
     with pytest.raises(RunFailed, match="one row at a time. Use method = lora or head, a smaller max_seq_length"):
         fine_tune(settings.replace(per_device_train_batch_size=2), ROWS, tmp_path, "x")
     assert Run.load("x", tmp_path).status == "failed"
 
 
-def test_an_evaluation_that_does_not_fit_goes_on_in_smaller_batches(settings, tmp_path, monkeypatch, whole):
+def test_evaluation_resumes_in_smaller_batches(settings, tmp_path, monkeypatch, reference):
     plain = OrderedTrainer.prediction_step
 
     def step(self, model, inputs, *args, **kwargs):
         if len(inputs["labels"]) > 4:
-            cuda()
+            raise_cuda()
         return plain(self, model, inputs, *args, **kwargs)
 
     monkeypatch.setattr(OrderedTrainer, "prediction_step", step)
-    assert result(fine_tune(settings, ROWS, tmp_path, "x")) == whole
+    assert fingerprint(fine_tune(settings, ROWS, tmp_path, "x")) == reference
 
 
 @pytest.fixture
@@ -313,7 +311,7 @@ def disk(tmp_path):
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-def fill(folder: Path, left: int) -> None:
+def fill_disk(folder: Path, left: int) -> None:
     "Leave that many bytes"
     with open(folder / "filler", "wb") as f:
         os.posix_fallocate(f.fileno(), 0, max(shutil.disk_usage(folder).free - left, 1))
@@ -325,10 +323,10 @@ SHARES = [0, 0.001, 0.1, 0.3, 0.34, 0.5, 0.8, 0.95, 0.99, 0.999]
 @pytest.mark.fault("disk full")
 @pytest.mark.parametrize("asked", [True, False], ids=["asked before", "found while writing"])
 @pytest.mark.parametrize("share", [s if s == 0.5 else pytest.param(s, marks=pytest.mark.slow) for s in SHARES])
-def test_a_full_disk_is_said_with_bytes_and_nothing_is_lost(settings, disk, monkeypatch, capsys, whole, share, asked):
+def test_full_disk_loses_nothing(settings, disk, monkeypatch, capsys, reference, share, asked):
     def act(trainer, step):
-        before.update(hashes(disk / "x/checkpoints"))
-        fill(disk, int(share * count_bytes(find_newest(disk / "x/checkpoints")[0])))
+        before.update(hash_files(disk / "x/checkpoints"))
+        fill_disk(disk, int(share * count_bytes(find_newest(disk / "x/checkpoints")[0])))
         return step()
 
     before = {}
@@ -346,28 +344,30 @@ def test_a_full_disk_is_said_with_bytes_and_nothing_is_lost(settings, disk, monk
     assert (
         run.status == "failed" and "free" in run.record["reason"] and "step-18 is complete" in capsys.readouterr().err
     )
-    assert hashes(disk / "x/checkpoints") == before and find_newest(disk / "x/checkpoints")[1] == []
+    assert hash_files(disk / "x/checkpoints") == before and find_newest(disk / "x/checkpoints")[1] == []
     monkeypatch.undo()
     (disk / "filler").unlink()
-    assert result(run.resume(ROWS))[0]["final_sha256"] and find_newest(disk / "x/checkpoints")[0].name == "step-36"
-    assert result(run)[1] == whole[1]
+    assert (
+        fingerprint(run.resume(ROWS))[0]["final_sha256"] and find_newest(disk / "x/checkpoints")[0].name == "step-36"
+    )
+    assert fingerprint(run)[1] == reference[1]
 
 
 @pytest.mark.fault("disk full")
-def test_a_disk_that_is_still_full_is_said_when_the_run_is_to_go_on(settings, disk, monkeypatch, whole):
-    run = interrupted(settings, disk, monkeypatch)
-    before = hashes(run.path)
-    fill(disk, 20_000)
+def test_full_disk_refuses_resume(settings, disk, monkeypatch, reference):
+    run = interrupt_run(settings, disk, monkeypatch)
+    before = hash_files(run.path)
+    fill_disk(disk, 20_000)
     with pytest.raises(RunFailed, match="cannot be written"):
         run.resume(ROWS)
-    assert hashes(run.path) == before and not run.is_alive()
+    assert hash_files(run.path) == before and not run.is_alive()
     (disk / "filler").unlink()
-    assert result(run.resume(ROWS)) == whole
+    assert fingerprint(run.resume(ROWS)) == reference
 
 
 @pytest.mark.fault("disk full")
-def test_a_disk_without_room_for_the_checkpoints_is_said_before_the_training(settings, disk):
-    fill(disk, 12_000_000)
+def test_small_disk_is_reported_early(settings, disk):
+    fill_disk(disk, 12_000_000)
     with pytest.raises(
         RunFailed,
         match=r"training, with room for 4 checkpoints, needs 1\d MB, and .* has 12 MB free\. Free some space, or give --runs_dir on another disk\.",
@@ -377,7 +377,7 @@ def test_a_disk_without_room_for_the_checkpoints_is_said_before_the_training(set
 
 
 @pytest.mark.fault("disk full")
-def test_a_file_that_may_not_grow_is_said_and_nothing_is_lost(settings, tmp_path, monkeypatch, whole):
+def test_file_size_limit_loses_nothing(settings, tmp_path, monkeypatch, reference):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     at_step(
         monkeypatch,
@@ -391,10 +391,10 @@ def test_a_file_that_may_not_grow_is_said_and_nothing_is_lost(settings, tmp_path
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     monkeypatch.undo()
     run = Run.load("x", tmp_path)
-    assert run.status == "failed" and result(run.resume(ROWS)) == whole
+    assert run.status == "failed" and fingerprint(run.resume(ROWS)) == reference
 
 
-def interrupted(settings, folder, monkeypatch, step=30):
+def interrupt_run(settings, folder, monkeypatch, step=30):
     "A run that was stopped in its third epoch"
 
     def stop(trainer, work):
@@ -408,30 +408,28 @@ def interrupted(settings, folder, monkeypatch, step=30):
     return Run.load("x", folder)
 
 
-def scored_again(run) -> float:
+def score_again(run) -> float:
     "The given model's accuracy on the validation rows"
     rows = run.predictions.query("split == 'validation'")
     return float(np.mean([a["label"] == label for a, label in zip(run.predict(rows.text.tolist()), rows.label)]))
 
 
 @pytest.mark.fault("best model")
-def test_the_best_model_is_the_recorded_one(settings, tmp_path, monkeypatch, whole):
+def test_best_model_is_recorded_one(settings, tmp_path, monkeypatch, reference):
     run = fine_tune(settings, ROWS, tmp_path, "x")
     scores = {row["step"]: row["eval_accuracy"] for row in run.history if "eval_accuracy" in row}
     assert (
         run.record["best"]["value"]
         == max(scores.values())
         == scores[run.record["best"]["step"]]
-        == pytest.approx(scored_again(run))
+        == pytest.approx(score_again(run))
     )
 
 
 @pytest.mark.fault("best model")
 @pytest.mark.parametrize("happened", ["killed", "moved", "deleted"])
-def test_the_best_model_after_a_resume_is_that_of_the_whole_run(
-    settings, tmp_path, monkeypatch, capsys, whole, happened
-):
-    run = interrupted(settings, tmp_path / "a", monkeypatch)
+def test_resumed_run_keeps_best_model(settings, tmp_path, monkeypatch, capsys, reference, happened):
+    run = interrupt_run(settings, tmp_path / "a", monkeypatch)
     best = json.loads((find_newest(run.path / "checkpoints")[0] / "manifest.json").read_text())["best"]
     if happened == "moved":
         shutil.move(tmp_path / "a", tmp_path / "b")
@@ -439,20 +437,20 @@ def test_the_best_model_after_a_resume_is_that_of_the_whole_run(
     elif happened == "deleted":
         shutil.rmtree(run.path / f"checkpoints/step-{best}")
     run.resume(ROWS)
-    assert result(run) == whole and run.record["best"]["value"] == pytest.approx(scored_again(run))
-    said = f"step-29 was skipped: of step-{best}, the best so far, its manifest is missing or torn"
-    assert (said in capsys.readouterr().err) == (happened == "deleted")
+    assert fingerprint(run) == reference and run.record["best"]["value"] == pytest.approx(score_again(run))
+    message = f"step-29 was skipped: of step-{best}, the best so far, its manifest is missing or torn"
+    assert (message in capsys.readouterr().err) == (happened == "deleted")
 
 
 @pytest.mark.fault("best model")
-def test_of_equal_epochs_the_first_is_the_best(settings, tmp_path):
+def test_first_equal_epoch_is_best(settings, tmp_path):
     run = fine_tune(settings.replace(learning_rate=1e-9), ROWS, tmp_path, "x")
-    assert run.record["best"]["step"] == 12 and run.record["best"]["value"] == pytest.approx(scored_again(run))
+    assert run.record["best"]["step"] == 12 and run.record["best"]["value"] == pytest.approx(score_again(run))
 
 
 @pytest.mark.fault("best model")
 @pytest.mark.parametrize("how", ["deleted", "damaged"])
-def test_a_best_checkpoint_that_is_gone_at_the_end_is_an_error(settings, tmp_path, monkeypatch, how):
+def test_lost_best_checkpoint_raises(settings, tmp_path, monkeypatch, how):
     class Vandal(TrainerCallback):
         def on_save(self, args, state, control, **kwargs):
             if state.global_step == 36:
@@ -471,13 +469,13 @@ def test_a_best_checkpoint_that_is_gone_at_the_end_is_an_error(settings, tmp_pat
 
 
 @pytest.mark.fault("best model")
-def test_a_metric_that_is_not_a_number_has_no_best(settings, tmp_path, monkeypatch):
+def test_nan_metric_raises(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(ftkit.tasks.classification, "compute_metrics", lambda prediction: {"accuracy": math.nan})
     with pytest.raises(RunFailed, match="no evaluation returned a comparable accuracy"):
         fine_tune(settings, ROWS, tmp_path, "x")
 
 
-def pieces(settings):
+def make_pieces(settings):
     "What the cells of a notebook make"
     data, report = load_data(ROWS)
     tokenizer = load_tokenizer(settings.model_name_or_path)
@@ -489,8 +487,8 @@ def pieces(settings):
 @pytest.mark.parametrize(
     "again", ["trainer.train()", "train(trainer, run)", "a new trainer, the old model", "a new model, the old run"]
 )
-def test_a_training_cell_that_is_run_again_says_so_and_changes_nothing(settings, tmp_path, again):
-    tokens, tokenizer, fresh = pieces(settings)
+def test_cell_rerun_changes_nothing(settings, tmp_path, again):
+    tokens, tokenizer, fresh = make_pieces(settings)
     settings = settings.replace(num_train_epochs=1)
     model = fresh()
     session = create_run(settings, tmp_path, "x")
@@ -498,7 +496,7 @@ def test_a_training_cell_that_is_run_again_says_so_and_changes_nothing(settings,
     trainer = assemble(model, tokens, tokenizer, settings, run)
     with session:
         train(trainer, run)
-    weights, files = weights_sha256(model), hashes(run.path)
+    weights, files = weights_sha256(model), hash_files(run.path)
     with pytest.raises(UserError, match="already been trained|this run is finished"):
         if again == "trainer.train()":
             trainer.train()
@@ -509,12 +507,12 @@ def test_a_training_cell_that_is_run_again_says_so_and_changes_nothing(settings,
                 train(assemble(model, tokens, tokenizer, settings, other), other)
         else:
             train(assemble(fresh(), tokens, tokenizer, settings, run), run)
-    assert weights_sha256(model) == weights and hashes(run.path) == files
+    assert weights_sha256(model) == weights and hash_files(run.path) == files
 
 
 @pytest.mark.fault("cell run again")
-def test_a_cell_that_was_stopped_and_is_run_again_does_not_train_on(settings, tmp_path, monkeypatch, whole):
-    tokens, tokenizer, fresh = pieces(settings)
+def test_stopped_cell_rerun_is_refused(settings, tmp_path, monkeypatch, reference):
+    tokens, tokenizer, fresh = make_pieces(settings)
     model = fresh()
     session = create_run(settings, tmp_path, "x")
     run = session.run
@@ -526,20 +524,24 @@ def test_a_cell_that_was_stopped_and_is_run_again_does_not_train_on(settings, tm
     for cell in (lambda: trainer.train(), lambda: train(trainer, run)):
         with pytest.raises(UserError, match="already been trained"):
             cell()
-    assert result(Run.load("x", tmp_path).resume(ROWS)) == whole
+    assert fingerprint(Run.load("x", tmp_path).resume(ROWS)) == reference
 
 
 @pytest.mark.fault("cell run again")
-def test_fine_tune_again_is_a_new_run_with_the_same_result(settings, tmp_path, whole):
+def test_fine_tune_again_is_identical(settings, tmp_path, reference):
     first = fine_tune(settings, ROWS, tmp_path, "x")
-    files = hashes(first.path)
+    files = hash_files(first.path)
     with pytest.raises(UserError, match="there is already a run 'x'"):
         fine_tune(settings, ROWS, tmp_path, "x")
     second = fine_tune(settings, ROWS, tmp_path)
-    assert result(second) == result(first) == whole and second.path != first.path and hashes(first.path) == files
+    assert (
+        fingerprint(second) == fingerprint(first) == reference
+        and second.path != first.path
+        and hash_files(first.path) == files
+    )
 
 
-def test_saving_keeps_to_its_share_of_the_time(settings, tmp_path, monkeypatch):
+def test_saving_share_limits_checkpoints(settings, tmp_path, monkeypatch):
     saves = []
     commit = ftkit.training.callbacks.commit
     monkeypatch.setattr(ftkit.training.callbacks, "commit", lambda *args: (saves.append(args[2]), commit(*args))[1])
@@ -551,19 +553,19 @@ def test_saving_keeps_to_its_share_of_the_time(settings, tmp_path, monkeypatch):
     assert {12, 24, 36} <= set(few) and len(few) < len(saves) and saves == list(range(1, 37))
 
 
-def test_a_resume_on_another_machine_says_what_is_not_as_it_was(settings, tmp_path, monkeypatch, capsys):
-    run = interrupted(settings, tmp_path, monkeypatch)
+def test_other_machine_warns(settings, tmp_path, monkeypatch, capsys):
+    run = interrupt_run(settings, tmp_path, monkeypatch)
     threads = run.record["machine"]["threads"]
     run.update(machine={**run.record["machine"], "threads": 77}, versions={**run.record["versions"], "torch": "2.0"})
     run.resume(ROWS)
-    said = capsys.readouterr().err
-    assert f"threads was 77, is {threads}: the result may differ" in said and "torch was 2.0, is " in said
+    message = capsys.readouterr().err
+    assert f"threads was 77, is {threads}: the result may differ" in message and "torch was 2.0, is " in message
     assert run.record["machine"]["threads"] == 77 and run.record["resumed"][0]["changed"]["threads"] == [77, threads]
 
 
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("step", [12, 13, 36])
-def test_a_stop_at_an_epochs_end_does_not_lose_its_evaluation(settings, tmp_path, monkeypatch, whole, step):
+def test_epoch_end_stop_keeps_evaluation(settings, tmp_path, monkeypatch, reference, step):
     with monkeypatch.context() as patch:
         patch.setattr(ftkit.training.callbacks, "SAVING_SHARE", 1e9)
         at_step(patch, step, lambda trainer, work: (os.kill(os.getpid(), signal.SIGINT), work())[1])
@@ -575,4 +577,4 @@ def test_a_stop_at_an_epochs_end_does_not_lose_its_evaluation(settings, tmp_path
         and find_newest(run.path / "checkpoints")[0].name == f"step-{step if step == 13 else step - 1}"
     )
     run.resume(ROWS)
-    assert result(run) == whole and [row["step"] for row in run.history if "eval_loss" in row] == [12, 24, 36]
+    assert fingerprint(run) == reference and [row["step"] for row in run.history if "eval_loss" in row] == [12, 24, 36]

@@ -46,22 +46,22 @@ KILLED_AT = {"first epoch": 10, "second epoch": 24, "after a save": 0}
 FAST = {("grouped", "second epoch"), ("lora", "second epoch"), ("early stopping", "after a save")}
 
 
-def start(folder, tiny, name, *more):
+def start_training(folder, tiny, name, *more):
     "Training as a process of its own"
     return Command("train", *KEYS, "--model_name_or_path", tiny, "--run", name, *more, cwd=folder)
 
 
-def history(folder, name):
+def read_losses(folder, name):
     "(step, loss) of every training step in the log"
     file = folder / "runs" / name / "log.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")] if file.exists() else []
     return [(r["step"], r["loss"]) for r in rows if "loss" in r]
 
 
-def hit_at(process, folder, name, step, number):
+def signal_at(process, folder, name, step, number):
     "Send a signal when a step has been logged (0: when the second checkpoint is there); False where the process was faster"
     reached = (
-        (lambda: any(s >= step for s, _ in history(folder, name)))
+        (lambda: any(s >= step for s, _ in read_losses(folder, name)))
         if step
         else (lambda: len(list((folder / "runs" / name / "checkpoints").glob("step-*"))) > 1)
     )
@@ -85,7 +85,7 @@ def fingerprint(folder, name):
         record["weights"],
         files["optimizer.pt"]["sha256"],
         files["rng_state.pth"]["sha256"],
-        history(folder, name),
+        read_losses(folder, name),
     )
 
 
@@ -97,14 +97,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(folder, tiny):
+def reference(folder, tiny):
     "The run that nobody disturbed, for each variant: made once"
     made = {}
 
     def run(variant="grouped"):
         if variant not in made:
             name = f"whole-{len(made)}"
-            process = start(folder, tiny, name, *VARIANTS[variant])
+            process = start_training(folder, tiny, name, *VARIANTS[variant])
             assert process.wait(200) == 0, process.stderr
             made[variant] = fingerprint(folder, name)
         return made[variant]
@@ -117,41 +117,41 @@ def whole(folder, tiny):
     "variant, moment",
     [pytest.param(v, m, marks=[] if (v, m) in FAST else pytest.mark.slow) for v in VARIANTS for m in KILLED_AT],
 )
-def test_a_killed_run_goes_on_to_the_same_bits(folder, tiny, ftkit, whole, variant, moment):
+def test_killed_run_resumes_identically(folder, tiny, ftkit, reference, variant, moment):
     from ftkit.fine_tuning import Run
 
     name = f"{variant}-{moment}".replace(" ", "-")
-    killed = start(folder, tiny, name, *VARIANTS[variant])
-    assert hit_at(killed, folder, name, KILLED_AT[moment], signal.SIGKILL)
+    killed = start_training(folder, tiny, name, *VARIANTS[variant])
+    assert signal_at(killed, folder, name, KILLED_AT[moment], signal.SIGKILL)
     assert killed.wait(60) == -signal.SIGKILL
     assert Run.load(name, folder / "runs").status == "failed"
     resumed = ftkit("train", "--resume", name, "--json", cwd=folder)
     assert resumed.returncode == 0, resumed.stderr
-    assert fingerprint(folder, name) == whole(variant)
+    assert fingerprint(folder, name) == reference(variant)
 
 
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_leaves_a_whole_checkpoint_and_goes_on(folder, tiny, ftkit, whole, number, code):
+def test_stopped_run_resumes_identically(folder, tiny, ftkit, reference, number, code):
     from ftkit.runs.checkpoints import find_newest, parse_step
 
     name = f"stopped-{code}"
-    process = start(folder, tiny, name)
-    assert hit_at(process, folder, name, 20, number)
+    process = start_training(folder, tiny, name)
+    assert signal_at(process, folder, name, 20, number)
     assert process.wait(30) == code
     assert "--resume" in process.stderr
     record = json.loads((folder / "runs" / name / "run.json").read_text())
     assert record["status"] == "stopped" and record["reason"] == {130: "interrupted", 143: "terminated"}[code]
-    checkpoint, passed = find_newest(folder / "runs" / name / "checkpoints")
-    assert passed == [] and parse_step(checkpoint) == history(folder, name)[-1][0] >= 20
+    checkpoint, skipped = find_newest(folder / "runs" / name / "checkpoints")
+    assert skipped == [] and parse_step(checkpoint) == read_losses(folder, name)[-1][0] >= 20
     assert ftkit("train", "--resume", name, cwd=folder).returncode == 0
-    assert fingerprint(folder, name) == whole()
+    assert fingerprint(folder, name) == reference()
 
 
 @pytest.mark.fault("damaged checkpoint")
-def test_a_damaged_checkpoint_is_passed_over_and_said(folder, tiny, ftkit, whole):
-    process = start(folder, tiny, "damaged", "--save_total_limit", 5)
-    assert hit_at(process, folder, "damaged", 60, signal.SIGKILL)
+def test_damaged_checkpoint_is_skipped(folder, tiny, ftkit, reference):
+    process = start_training(folder, tiny, "damaged", "--save_total_limit", 5)
+    assert signal_at(process, folder, "damaged", 60, signal.SIGKILL)
     process.wait(60)
     checkpoints = sorted((folder / "runs/damaged/checkpoints").glob("step-*"), key=lambda p: int(p.name[5:]))
     assert len(checkpoints) >= 2
@@ -162,11 +162,11 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(folder, tiny, ftkit, whole
         resumed.returncode == 0
         and f"{checkpoints[-1].name} was skipped: optimizer.pt has changed since it was written" in resumed.stderr
     )
-    assert fingerprint(folder, "damaged") == whole()
+    assert fingerprint(folder, "damaged") == reference()
 
 
 @pytest.mark.fault("not finite")
-def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update(folder, tiny, ftkit):
+def test_not_finite_gradient_stops_command(folder, tiny, ftkit):
     done = ftkit(
         "train",
         *KEYS,
@@ -188,10 +188,10 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update(folder, t
     )
     assert "Traceback" not in done.stderr
     assert record["status"] == "failed" and "not finite" in record["reason"]
-    assert all(loss not in (0.0, "nan", "NaN") for _, loss in history(folder, "nan"))
+    assert all(loss not in (0.0, "nan", "NaN") for _, loss in read_losses(folder, "nan"))
 
 
-def test_what_cannot_be_resumed_is_said(folder, tiny, ftkit):
+def test_finished_run_refuses_resume(folder, tiny, ftkit):
     small = ["--num_train_epochs", 1]
     assert ftkit("train", *KEYS, *small, "--model_name_or_path", tiny, "--run", "done", cwd=folder).returncode == 0
     before = {p: p.read_bytes() for p in (folder / "runs/done").rglob("*") if p.is_file()}

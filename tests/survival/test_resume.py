@@ -49,7 +49,7 @@ def settings(tiny):
     return Settings().replace(**keys, logging_steps=1, save_total_limit=20, bf16=False)
 
 
-def end_at(monkeypatch, number, how=KeyboardInterrupt):
+def stop_at(monkeypatch, number, how=KeyboardInterrupt):
     "Before that step the training ends, as if the process had been killed: nothing is saved"
     plain = OrderedTrainer.training_step
 
@@ -61,7 +61,7 @@ def end_at(monkeypatch, number, how=KeyboardInterrupt):
     monkeypatch.setattr(OrderedTrainer, "training_step", step)
 
 
-def end_in(monkeypatch, name, how=KeyboardInterrupt):
+def stop_in(monkeypatch, name, how=KeyboardInterrupt):
     "The training is over and the function after it raises"
 
     def raised(*args, **kwargs):
@@ -71,7 +71,7 @@ def end_in(monkeypatch, name, how=KeyboardInterrupt):
     monkeypatch.setattr(module, name, raised)
 
 
-def result(run):
+def fingerprint(run):
     "Status, weights, and every logged number that is no time"
     keys = ("step", "loss", "eval_loss", "eval_accuracy")
     return (
@@ -82,38 +82,40 @@ def result(run):
     )
 
 
-def steps(folder: Path) -> list[int]:
+def list_steps(folder: Path) -> list[int]:
     "The checkpoints of a run"
     return sorted(int(p.name[5:]) for p in (folder / "checkpoints").glob("step-*"))
 
 
 @pytest.mark.fault("best model")
-def test_the_best_step_is_saved_where_saves_are_rarer_than_evaluations(settings, tmp_path):
+def test_best_step_is_always_saved(settings, tmp_path):
     run = fine_tune(
         settings.replace(eval_strategy="steps", eval_steps=3, save_steps=6, learning_rate=1e-9), ROWS, tmp_path, "x"
     )
-    assert run.status == "finished" and run.record["best"]["step"] == 3 and 3 in steps(run.path)
+    assert run.status == "finished" and run.record["best"]["step"] == 3 and 3 in list_steps(run.path)
 
 
 @pytest.mark.fault("killed")
-def test_without_evaluations_every_epoch_is_saved_once(settings, tmp_path, monkeypatch):
+def test_every_epoch_is_saved_once(settings, tmp_path, monkeypatch):
     saves = []
     commit = ftkit.training.callbacks.commit
     monkeypatch.setattr(ftkit.training.callbacks, "commit", lambda *args: (saves.append(args[2]), commit(*args))[1])
     monkeypatch.setattr(ftkit.training.callbacks, "SAVING_SHARE", 1e9)
     settings = settings.replace(eval_strategy="no")
-    whole = fine_tune(settings, ROWS, tmp_path, "whole")
+    reference = fine_tune(settings, ROWS, tmp_path, "whole")
     assert sorted(saves) == sorted(set(saves)) and {6, 12, 18} <= set(saves)
     monkeypatch.setattr(ftkit.training.callbacks, "SAVING_SHARE", 0)
-    end_at(monkeypatch, 15)
+    stop_at(monkeypatch, 15)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(settings, ROWS, tmp_path, "x")
     monkeypatch.undo()
-    assert steps(tmp_path / "x") == [6, 12] and result(Run.load("x", tmp_path).resume(ROWS)) == result(whole)
+    assert list_steps(tmp_path / "x") == [6, 12] and fingerprint(Run.load("x", tmp_path).resume(ROWS)) == fingerprint(
+        reference
+    )
 
 
 @pytest.mark.fault("killed")
-def test_a_run_that_patience_had_ended_within_an_epoch_trains_no_step_more(settings, tmp_path, monkeypatch):
+def test_early_stopped_run_stays_ended(settings, tmp_path, monkeypatch):
     def falling(predictions):
         seen.append(1 / (1 + len(seen)))
         return {"accuracy": seen[-1]}
@@ -121,17 +123,17 @@ def test_a_run_that_patience_had_ended_within_an_epoch_trains_no_step_more(setti
     seen = []
     monkeypatch.setattr(ftkit.tasks.classification, "compute_metrics", falling)
     settings = settings.replace(eval_strategy="steps", eval_steps=4, early_stopping_patience=1)
-    whole = fine_tune(settings, ROWS, tmp_path, "whole")
-    assert whole.history[-1]["step"] == 8 and seen == [1, 0.5]
+    reference = fine_tune(settings, ROWS, tmp_path, "whole")
+    assert reference.history[-1]["step"] == 8 and seen == [1, 0.5]
     seen.clear()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        end_in(patch, "score_run")
+        stop_in(patch, "score_run")
         fine_tune(settings, ROWS, tmp_path, "x")
-    assert result(Run.load("x", tmp_path).resume(ROWS)) == result(whole) and seen == [1, 0.5]
+    assert fingerprint(Run.load("x", tmp_path).resume(ROWS)) == fingerprint(reference) and seen == [1, 0.5]
 
 
-def test_patience_that_was_added_for_the_resume_starts_to_count_there(settings, tmp_path, monkeypatch):
-    end_at(monkeypatch, 9)
+def test_added_patience_starts_counting(settings, tmp_path, monkeypatch):
+    stop_at(monkeypatch, 9)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(settings, ROWS, tmp_path, "x")
     monkeypatch.undo()
@@ -141,11 +143,11 @@ def test_patience_that_was_added_for_the_resume_starts_to_count_there(settings, 
 
 @pytest.mark.fault("killed")
 @pytest.mark.parametrize("changed", ["model.safetensors", "tokenizer.json"])
-def test_a_run_does_not_go_on_with_another_base_model(settings, tmp_path, monkeypatch, changed):
+def test_changed_base_model_refuses_resume(settings, tmp_path, monkeypatch, changed):
     base = tiny_gpt2(tmp_path / "base")
     settings = settings.replace(model_name_or_path=str(base), method="lora")
-    whole = fine_tune(settings, ROWS, tmp_path, "whole")
-    end_at(monkeypatch, 9)
+    reference = fine_tune(settings, ROWS, tmp_path, "whole")
+    stop_at(monkeypatch, 9)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(settings, ROWS, tmp_path, "x")
     monkeypatch.undo()
@@ -164,23 +166,23 @@ def test_a_run_does_not_go_on_with_another_base_model(settings, tmp_path, monkey
     with pytest.raises(UserError, match="first weights are not those|gives other tokens"):
         Run.load("x", tmp_path).resume(ROWS)
     (base / changed).write_bytes(old)
-    assert result(Run.load("x", tmp_path).resume(ROWS)) == result(whole)
+    assert fingerprint(Run.load("x", tmp_path).resume(ROWS)) == fingerprint(reference)
 
 
 @pytest.mark.fault("out of memory")
-def test_memory_that_is_short_while_a_run_goes_on_costs_no_checkpoint(settings, tmp_path, monkeypatch):
-    whole = fine_tune(settings, ROWS, tmp_path, "whole")
-    end_at(monkeypatch, 9)
+def test_memory_shortage_keeps_checkpoints(settings, tmp_path, monkeypatch):
+    reference = fine_tune(settings, ROWS, tmp_path, "whole")
+    stop_at(monkeypatch, 9)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(settings, ROWS, tmp_path, "x")
     monkeypatch.undo()
-    end_at(monkeypatch, 9, lambda: torch.OutOfMemoryError("CUDA out of memory"))
+    stop_at(monkeypatch, 9, lambda: torch.OutOfMemoryError("CUDA out of memory"))
     with pytest.raises(RunFailed, match="Free memory and resume again"):
         Run.load("x", tmp_path).resume(ROWS)
     monkeypatch.undo()
-    assert find_newest(tmp_path / "x/checkpoints")[0] is not None and result(
+    assert find_newest(tmp_path / "x/checkpoints")[0] is not None and fingerprint(
         Run.load("x", tmp_path).resume(ROWS)
-    ) == result(whole)
+    ) == fingerprint(reference)
 
 
 @pytest.mark.parametrize(
@@ -191,14 +193,14 @@ def test_memory_that_is_short_while_a_run_goes_on_costs_no_checkpoint(settings, 
         MemoryError(),
     ],
 )
-def test_a_whole_checkpoint_is_not_blamed_for_a_passing_fault(error):
+def test_passing_fault_blames_no_checkpoint(error):
     with pytest.raises(type(error)) as raised, reading_checkpoint("step-5", lambda: False):
         raise error
     assert raised.value is error
 
 
 @pytest.mark.fault("disk full")
-def test_a_finished_run_has_its_model_on_the_disk_before_the_checkpoints_go(settings, tmp_path, monkeypatch):
+def test_model_is_flushed_before_pruning(settings, tmp_path, monkeypatch):
     seen, fsync = set(), os.fsync
     mark = lambda stat: (
         stat.st_ino,
@@ -215,7 +217,7 @@ def test_a_finished_run_has_its_model_on_the_disk_before_the_checkpoints_go(sett
 
 
 @pytest.mark.fault("exit status")
-def test_a_signal_after_the_end_was_recorded_changes_nothing(tmp_path, monkeypatch):
+def test_late_signal_changes_nothing(tmp_path, monkeypatch):
     end = Session.end
 
     def late(self, *args):
@@ -230,8 +232,8 @@ def test_a_signal_after_the_end_was_recorded_changes_nothing(tmp_path, monkeypat
 
 
 @pytest.mark.fault("exit status")
-def test_a_trained_run_is_kept_whatever_fails_after_it(settings, tmp_path, monkeypatch):
-    end_in(monkeypatch, "ladder", lambda: UserError("the base model is not there"))
+def test_late_failure_keeps_model(settings, tmp_path, monkeypatch):
+    stop_in(monkeypatch, "ladder", lambda: UserError("the base model is not there"))
     with pytest.raises(UserError):
         fine_tune(settings.replace(eval_strategy="no", logging_strategy="no"), ROWS, tmp_path, "x")
     run = Run.load("x", tmp_path)
@@ -239,7 +241,7 @@ def test_a_trained_run_is_kept_whatever_fails_after_it(settings, tmp_path, monke
 
 
 @pytest.mark.fault("exit status")
-def test_a_reader_of_stderr_that_leaves_does_not_end_the_work():
+def test_closed_stderr_is_survived():
     lines = "import logging\nfrom ftkit.views.console import install_handler\ninstall_handler()\nfor i in range(5): logging.getLogger('ftkit').info(f'line {i}')\nprint('done')"
     reading, writing = os.pipe()
     os.close(reading)
@@ -248,7 +250,7 @@ def test_a_reader_of_stderr_that_leaves_does_not_end_the_work():
     assert done.returncode == 0 and done.stdout == "done\n"
 
 
-def test_one_damaged_run_does_not_hide_the_others(settings, tmp_path, capsys):
+def test_damaged_run_hides_no_others(settings, tmp_path, capsys):
     for name in ("a", "b"):
         with create_run(settings, tmp_path, name):
             pass
@@ -258,7 +260,7 @@ def test_one_damaged_run_does_not_hide_the_others(settings, tmp_path, capsys):
 
 
 @pytest.mark.fault("predict")
-def test_two_processes_that_write_one_file_do_not_mix_their_rows(tmp_path):
+def test_two_writers_mix_no_rows(tmp_path):
     out, rows = tmp_path / "out.jsonl", [{"label": "good"}] * 40_000
     script = f"from pathlib import Path\nfrom ftkit.serving.batch import write_rows\nimport sys\nwrite_rows(Path({str(out)!r}), [sys.argv[1]] * 40_000, [{{'label': 'good'}}] * 40_000)"
     both = [subprocess.Popen([sys.executable, "-c", script, name]) for name in "ab"]
@@ -277,7 +279,7 @@ def test_two_processes_that_write_one_file_do_not_mix_their_rows(tmp_path):
 
 
 @pytest.mark.fault("hostile files")
-def test_the_list_of_looks_in_a_stranger_s_folder_leads_nowhere(settings, tmp_path, capsys):
+def test_linked_looks_are_not_followed(settings, tmp_path, capsys):
     run = fine_tune(settings, ROWS, tmp_path / "theirs", "x")
     outside = tmp_path / "profile"
     outside.write_text("mine\n")
@@ -287,7 +289,7 @@ def test_the_list_of_looks_in_a_stranger_s_folder_leads_nowhere(settings, tmp_pa
     assert outside.read_text() == "mine\n"
 
 
-def test_a_pipe_as_a_lock_does_not_hang(tmp_path):
+def test_pipe_as_lock_returns(tmp_path):
     session = create_run(Settings(), tmp_path, "x")
     run = session.run
     session.lock.release()
@@ -300,6 +302,6 @@ def test_a_pipe_as_a_lock_does_not_hang(tmp_path):
         signal.alarm(0)
 
 
-def test_rows_without_a_training_part_are_said(settings, tmp_path):
+def test_missing_train_split_raises(settings, tmp_path):
     with pytest.raises(UserError, match="has no 'train'. It has: validation"):
         fine_tune(settings, {"validation": ROWS}, tmp_path)

@@ -31,7 +31,7 @@ from ftkit.runs.scoring import count_look
 from ftkit.runs.session import Session, create_run, describe_way_to_resume, reopen_run
 from ftkit.settings import Settings
 
-reading, processes, sharing, slow = (
+fault_reading, several, moved, slow = (
     pytest.mark.fault("read while written"),
     pytest.mark.fault("several processes"),
     pytest.mark.fault("run folder moved"),
@@ -72,29 +72,29 @@ PLACES = {
 }
 
 
-def one_thread():
+def use_one_thread():
     "Several processes share the cores"
     torch.set_num_threads(1)
 
 
-def command(*argv, cwd):
+def run_command(*argv, cwd):
     "A command as a process of its own"
-    return Command(*argv, cwd=cwd, before=one_thread)
+    return Command(*argv, cwd=cwd, before=use_one_thread)
 
 
-def start(folder, base, name, *more):
+def start_training(folder, base, name, *more):
     "A training as a process of its own"
-    return command("train", *KEYS, "--model_name_or_path", base, "--run", name, *more, cwd=folder)
+    return run_command("train", *KEYS, "--model_name_or_path", base, "--run", name, *more, cwd=folder)
 
 
-def beside(work, *args):
+def start_process(work, *args):
     "A function of this module in a process of its own"
     process = context.Process(target=work, args=args, daemon=True)
     process.start()
     return process
 
 
-def hit_at(process, path, step, number):
+def signal_at(process, path, step, number):
     "Send a signal when a run has logged a step"
     while not any(row["step"] >= step for row in Run(path).history):
         assert process.poll() is None, process.stderr
@@ -127,18 +127,18 @@ def base(folder):
 
 
 @pytest.fixture(scope="module")
-def whole(folder, base):
+def finished_run(folder, base):
     "A finished run, which no test changes"
-    process = start(folder, base, "whole")
+    process = start_training(folder, base, "whole")
     assert process.wait() == 0, process.stderr
     return folder / "runs/whole"
 
 
 @pytest.fixture(scope="module")
-def stopped(folder, base):
+def stopped_run(folder, base):
     "A run that was stopped after its best epoch and is no longer where it was trained; no test changes it"
-    process = start(folder, base, "stopped")
-    hit_at(process, folder / "runs/stopped", 20, signal.SIGINT)
+    process = start_training(folder, base, "stopped")
+    signal_at(process, folder / "runs/stopped", 20, signal.SIGINT)
     assert process.wait(30) == 130, process.stderr
     (folder / "kept").mkdir()
     path = (folder / "runs/stopped").rename(folder / "kept/stopped")
@@ -148,20 +148,20 @@ def stopped(folder, base):
 
 
 @pytest.fixture(scope="module")
-def held(folder, base):
+def held_run(folder, base):
     "A run in training, whose process stands still"
-    process = start(folder, base, "held", "--num_train_epochs", 500)
-    hit_at(process, folder / "runs/held", 3, signal.SIGSTOP)
+    process = start_training(folder, base, "held", "--num_train_epochs", 500)
+    signal_at(process, folder / "runs/held", 3, signal.SIGSTOP)
     yield folder / "runs/held"
     process.send_signal(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
-def answers(whole):
-    return Run(whole).predict(TEXTS)
+def answers(finished_run):
+    return Run(finished_run).predict(TEXTS)
 
 
-def outcome(path):
+def fingerprint(path):
     "Status, weights, optimizer at the last step, and every loss"
     run = Run(path)
     checkpoint, _ = find_newest(path / "checkpoints")
@@ -181,12 +181,12 @@ def outcome(path):
     )
 
 
-def files_of(path):
+def read_files(path):
     "Every file below a folder with its content and time"
     return {p.relative_to(path): (p.read_bytes(), p.stat().st_mtime_ns) for p in path.rglob("*") if p.is_file()}
 
 
-def the_line(text):
+def get_line(text):
     "The one line that a command has written which was refused"
     assert text.startswith("ftkit: ") and text.count("\n") == 1, text
     return text
@@ -197,7 +197,7 @@ def read_all(path, out):
     run, counts, wrong = Run(path), dict.fromkeys(["run.json", "settings.ini", "log.jsonl", "history"], 0), []
     began, last, again = time.monotonic(), 0, 0
 
-    def whole_record():
+    def check_record():
         record = json.loads((path / "run.json").read_text(encoding="utf-8"))
         assert record.keys() >= EMPTY.keys() | {"run", "created", "versions", "machine"} and record["status"] in (
             "running",
@@ -206,24 +206,29 @@ def read_all(path, out):
         ), record
         return record
 
-    def whole_settings():
+    def check_settings():
         settings = run.settings
         assert settings.text_column_name == "review" and settings.training_arguments["logging_steps"] == 1, settings
 
-    def whole_lines():
+    def check_lines():
         lines = (path / "log.jsonl").read_text(encoding="utf-8").split("\n")
         assert all("step" in json.loads(line) for line in lines[:-1]), lines
 
-    def forwards():
+    def check_order():
         nonlocal last, again
         steps = [row["step"] for row in run.history]
         assert steps == sorted(steps), steps
         now, before, last = max(steps, default=0), last, max(steps, default=0)
         if now < before:
-            known, again = again, len(whole_record().get("resumed", []))
+            known, again = again, len(check_record().get("resumed", []))
             assert again > known, f"from {before} back to {now} without a resume"
 
-    kinds = {"run.json": whole_record, "settings.ini": whole_settings, "log.jsonl": whole_lines, "history": forwards}
+    kinds = {
+        "run.json": check_record,
+        "settings.ini": check_settings,
+        "log.jsonl": check_lines,
+        "history": check_order,
+    }
     while not (path.parent / "enough").exists():
         for kind in [*["run.json"] * 20, *counts]:
             if kind in ("log.jsonl", "history") and not (path / "log.jsonl").exists():
@@ -236,10 +241,10 @@ def read_all(path, out):
     Path(out).write_text(json.dumps({"counts": counts, "wrong": wrong, "seconds": time.monotonic() - began}))
 
 
-def trained_on(folder, base, kills):
+def kill_training(folder, base, kills):
     "A run that is saved at every step, killed, resumed, stopped and resumed; first its folder, as soon as there is something to read"
     path = folder / f"runs-{kills}/run"
-    process = start(
+    process = start_training(
         folder,
         base,
         "run",
@@ -256,14 +261,14 @@ def trained_on(folder, base, kills):
         time.sleep(0.001)
     yield path
     for number in [signal.SIGKILL] * kills + [signal.SIGTERM]:
-        hit_at(process, path, max((row["step"] for row in Run(path).history), default=0) + 4, number)
+        signal_at(process, path, max((row["step"] for row in Run(path).history), default=0) + 4, number)
         process.wait(30)
-        process = command("train", "--resume", path, cwd=folder)
+        process = run_command("train", "--resume", path, cwd=folder)
     assert process.wait() == 0, process.stderr
     assert len(Run(path).record["resumed"]) == kills + 1
 
 
-def rewrite(path):
+def rewrite_records(path):
     "Write all that is written to a run's records, without a pause"
     run = Run(path)
     session = Session(run)
@@ -278,7 +283,7 @@ def rewrite(path):
             run.write_settings(settings.replace(seed=seed))
 
 
-def rewritten(folder, kills):
+def kill_rewriting(folder, kills):
     "A run whose records are written all the time, by processes that are killed; first its folder"
     session = create_run(
         Settings(text_column_name="review").replace(logging_steps=1), folder / f"runs-rewritten-{kills}", "run"
@@ -287,7 +292,7 @@ def rewritten(folder, kills):
     session.lock.release()
     yield run.path
     for n in range(kills):
-        process = beside(rewrite, run.path)
+        process = start_process(rewrite_records, run.path)
         while len(run.record.get("resumed", [])) <= n or len(run.history) < 20 + n:
             time.sleep(0.001)
         process.kill()
@@ -304,33 +309,36 @@ def rewritten(folder, kills):
     ],
     ids="{} kills".format,
 )
-def read(folder, base, request):
+def reading(folder, base, request):
     "What a process found that read all the time"
     kind, kills = request.param.split()
-    work = trained_on(folder, base, int(kills)) if kind == "trained" else rewritten(folder, int(kills))
+    work = kill_training(folder, base, int(kills)) if kind == "trained" else kill_rewriting(folder, int(kills))
     path = next(work)
-    reader = beside(read_all, path, path.parent / "read.json")
+    reader = start_process(read_all, path, path.parent / "read.json")
     assert next(work, None) is None
     (path.parent / "enough").touch()
     reader.join(30)
     return json.loads((path.parent / "read.json").read_text())
 
 
-@reading
+@fault_reading
 @pytest.mark.parametrize("kind", ["run.json", "settings.ini", "log.jsonl", "history"])
-def test_a_record_is_whole_whenever_it_is_read(read, kind):
-    assert [text for name, text in read["wrong"] if name == kind] == []
-    assert read["counts"][kind] > 10 * read["seconds"] and sum(read["counts"].values()) > 1000 * read["seconds"]
+def test_record_is_never_torn(reading, kind):
+    assert [text for name, text in reading["wrong"] if name == kind] == []
+    assert (
+        reading["counts"][kind] > 10 * reading["seconds"]
+        and sum(reading["counts"].values()) > 1000 * reading["seconds"]
+    )
 
 
-def look(path, times, out):
+def count_looks(path, times, out):
     "Look at test rows many times"
     Path(out).write_text(json.dumps([count_look(Run(path), "0" * 64, "evaluate") for _ in range(times)]))
 
 
-@reading
-def test_looks_that_two_processes_count_at_once_are_all_there(tmp_path):
-    lookers = [beside(look, tmp_path / f"run-{i}", 100, tmp_path / f"{i}.json") for i in range(2)]
+@fault_reading
+def test_concurrent_looks_are_all_counted(tmp_path):
+    lookers = [start_process(count_looks, tmp_path / f"run-{i}", 100, tmp_path / f"{i}.json") for i in range(2)]
     while any(process.is_alive() for process in lookers):
         file = tmp_path / "test_looks.jsonl"
         assert all(json.loads(line)["sha256"] for line in (file.read_text() if file.exists() else "").split("\n")[:-1])
@@ -338,8 +346,8 @@ def test_looks_that_two_processes_count_at_once_are_all_there(tmp_path):
     assert len([json.loads(line) for line in file.read_text().splitlines()]) == 200
 
 
-@reading
-def test_a_look_that_was_cut_takes_no_other_with_it(tmp_path):
+@fault_reading
+def test_torn_look_spares_others(tmp_path):
     file = tmp_path / "test_looks.jsonl"
     assert count_look(Run(tmp_path / "run"), "0" * 64, "train") == 1
     file.write_text(file.read_text() + '{"time": "2026-01-01T00:0')
@@ -347,29 +355,29 @@ def test_a_look_that_was_cut_takes_no_other_with_it(tmp_path):
     assert json.loads(file.read_text().splitlines()[-1])["command"] == "evaluate"
 
 
-@processes
-def test_a_second_process_that_resumes_is_refused_and_touches_nothing(folder, stopped, whole):
-    path = shutil.copytree(stopped, folder / "runs/twice")
-    first = command("train", "--resume", "twice", cwd=folder)
-    hit_at(first, path, Run(path).history[-1]["step"] + 3, signal.SIGSTOP)
-    before = files_of(path)
-    second, after = command("train", "--resume", "twice", cwd=folder).result(), files_of(path)
+@several
+def test_second_resume_is_refused(folder, stopped_run, finished_run):
+    path = shutil.copytree(stopped_run, folder / "runs/twice")
+    first = run_command("train", "--resume", "twice", cwd=folder)
+    signal_at(first, path, Run(path).history[-1]["step"] + 3, signal.SIGSTOP)
+    before = read_files(path)
+    second, after = run_command("train", "--resume", "twice", cwd=folder).result(), read_files(path)
     first.send_signal(signal.SIGCONT)
-    assert first.wait() == 0 and outcome(path) == outcome(whole)
+    assert first.wait() == 0 and fingerprint(path) == fingerprint(finished_run)
     assert (
         second.returncode == 2
-        and "another process is working on this run" in the_line(second.stderr)
+        and "another process is working on this run" in get_line(second.stderr)
         and second.stdout == ""
     )
     assert after == before
 
 
-@processes
+@several
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=slow)])
-def test_the_lock_of_a_killed_process_is_free_at_once(folder, base, workers):
+def test_killed_process_frees_lock(folder, base, workers):
     name = f"killed-{workers}"
-    process = start(folder, base, name, "--dataloader_num_workers", workers)
-    hit_at(process, folder / "runs" / name, 3, signal.SIGKILL)
+    process = start_training(folder, base, name, "--dataloader_num_workers", workers)
+    signal_at(process, folder / "runs" / name, 3, signal.SIGKILL)
     process.wait(30)
     run = Run.load(name, folder / "runs")
     assert run.status == "failed" and run.record["reason"] == "the process that trained it has died"
@@ -377,7 +385,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(folder, base, workers):
         assert Run.load(name, folder / "runs").status == "running"
 
 
-def ask(path, out):
+def ask_status(path, out):
     "Ask for a run's status until the file `enough` is there"
     seen = set()
     while not Path(out).with_name("enough").exists():
@@ -386,11 +394,11 @@ def ask(path, out):
 
 
 @pytest.fixture
-def asked(stopped, tmp_path):
+def asked_run(stopped_run, tmp_path):
     "A run whose process was killed, and two processes that ask for its status without a pause: (run folder, what they have seen)"
-    path = shutil.copytree(stopped, tmp_path / "run")
+    path = shutil.copytree(stopped_run, tmp_path / "run")
     Run(path).update(status="running", reason=None)
-    askers = [beside(ask, path, tmp_path / f"{i}.json") for i in range(2)]
+    askers = [start_process(ask_status, path, tmp_path / f"{i}.json") for i in range(2)]
     time.sleep(0.3)
 
     def seen():
@@ -403,15 +411,15 @@ def asked(stopped, tmp_path):
     seen()
 
 
-@processes
-def test_two_who_ask_for_the_status_do_not_take_each_other_for_the_training(asked):
+@several
+def test_status_readers_ignore_each_other(asked_run):
     time.sleep(0.5)
-    assert asked[1]() == [["failed"], ["failed"]]
+    assert asked_run[1]() == [["failed"], ["failed"]]
 
 
-@processes
-def test_who_asks_for_the_status_does_not_keep_a_run_from_being_resumed(asked):
-    path, seen = asked
+@several
+def test_status_readers_block_no_resume(asked_run):
+    path, seen = asked_run
     for _ in range(20):
         record = Run(path).record
         session = reopen_run(Run(path), record["data"], record["tokens_sha256"])
@@ -419,17 +427,17 @@ def test_who_asks_for_the_status_does_not_keep_a_run_from_being_resumed(asked):
         session.lock.release()
 
 
-@processes
-def test_of_two_trainings_with_one_name_one_wins(folder, base):
-    both = [start(folder, base, "same", "--num_train_epochs", 1) for _ in range(2)]
+@several
+def test_one_training_wins_name(folder, base):
+    both = [start_training(folder, base, "same", "--num_train_epochs", 1) for _ in range(2)]
     winner, loser = sorted((process.result() for process in both), key=lambda done: done.returncode)
-    assert (winner.returncode, loser.returncode) == (0, 2) and "there is already a run 'same' in runs" in the_line(
+    assert (winner.returncode, loser.returncode) == (0, 2) and "there is already a run 'same' in runs" in get_line(
         loser.stderr
     )
     assert Run.load("same", folder / "runs").status == "finished"
 
 
-def create(root, names, at, out):
+def create_runs(root, names, at, out):
     "Make runs from a moment on; what became of each"
     made = []
     time.sleep(max(0, at - time.time()))
@@ -443,55 +451,58 @@ def create(root, names, at, out):
     Path(out).write_text(json.dumps(made))
 
 
-def created(tmp_path, names):
+def create_at_once(tmp_path, names):
     "What three processes made that began at the same time"
-    makers = [beside(create, tmp_path / "runs", names, time.time() + 0.3, tmp_path / f"{i}.json") for i in range(3)]
+    makers = [
+        start_process(create_runs, tmp_path / "runs", names, time.time() + 0.3, tmp_path / f"{i}.json")
+        for i in range(3)
+    ]
     for process in makers:
         process.join(30)
     return [json.loads((tmp_path / f"{i}.json").read_text()) for i in range(3)]
 
 
-@processes
-def test_each_of_many_names_is_given_once(tmp_path):
+@several
+def test_each_name_is_used_once(tmp_path):
     names = [f"n{i}" for i in range(15)]
-    made = created(tmp_path, names)
+    made = create_at_once(tmp_path, names)
     for name, got in zip(names, zip(*made)):
         assert got.count(name) == 1 and sum(f"there is already a run '{name}'" in text for text in got) == 2
 
 
-@processes
-def test_runs_without_a_name_that_begin_in_the_same_second_get_different_folders(tmp_path):
-    made = sum(created(tmp_path, [None] * 15), [])
+@several
+def test_unnamed_runs_get_own_folders(tmp_path):
+    made = sum(create_at_once(tmp_path, [None] * 15), [])
     assert len(set(made)) == 45 == len(list_runs(tmp_path / "runs")) and len({name[:17] for name in made}) < 10
 
 
-@processes
+@several
 @pytest.mark.parametrize("argv", [["evaluate", "{}"], ["predict", "{}", GOOD]], ids=lambda argv: argv[0])
-def test_a_run_that_is_being_trained_is_not_asked_for_its_model(held, capsys, argv):
-    before = files_of(held)
-    assert main([word.format(held) for word in argv]) == 2
-    assert "this run has no model yet (status: running)" in the_line(capsys.readouterr().err)
-    assert files_of(held) == before
+def test_training_run_has_no_model(held_run, capsys, argv):
+    before = read_files(held_run)
+    assert main([word.format(held_run) for word in argv]) == 2
+    assert "this run has no model yet (status: running)" in get_line(capsys.readouterr().err)
+    assert read_files(held_run) == before
 
 
-@processes
-def test_a_run_that_was_killed_before_its_rows_were_scored_is_not_evaluated(whole, tmp_path, capsys):
-    path = shutil.copytree(whole, tmp_path / "runs/run")
+@several
+def test_unscored_run_refuses_evaluation(finished_run, tmp_path, capsys):
+    path = shutil.copytree(finished_run, tmp_path / "runs/run")
     (path / "predictions.parquet").unlink()
     Run(path).update(status="running")
     assert main(["evaluate", str(path)]) == 2
-    assert "has no predictions yet (status: failed)" in the_line(capsys.readouterr().err)
+    assert "has no predictions yet (status: failed)" in get_line(capsys.readouterr().err)
     assert main(["predict", str(path), GOOD]) == 0
 
 
-@processes
+@several
 @slow
-def test_trainings_an_evaluation_and_predictions_go_on_at_once_in_one_folder(folder, base, whole):
+def test_commands_share_one_folder(folder, base, finished_run):
     first = len((folder / "runs/test_looks.jsonl").read_text().splitlines())
-    commands = [start(folder, base, name) for name in ("at-once-1", "at-once-2")]
+    commands = [start_training(folder, base, name) for name in ("at-once-1", "at-once-2")]
     commands += [
-        command("evaluate", "whole", "--json", cwd=folder),
-        command("predict", "whole", *TEXTS * 20, "--json", cwd=folder),
+        run_command("evaluate", "whole", "--json", cwd=folder),
+        run_command("predict", "whole", *TEXTS * 20, "--json", cwd=folder),
     ]
     for process in commands:
         assert process.wait() == 0, process.stderr
@@ -504,20 +515,22 @@ def test_trainings_an_evaluation_and_predictions_go_on_at_once_in_one_folder(fol
         and len(set(looks)) == 3
         and max(looks) == sum(line["sha256"] == lines[-1]["sha256"] for line in lines)
     )
-    assert outcome(folder / "runs/at-once-1") == outcome(folder / "runs/at-once-2") == outcome(whole)
+    assert (
+        fingerprint(folder / "runs/at-once-1") == fingerprint(folder / "runs/at-once-2") == fingerprint(finished_run)
+    )
     assert len(commands[3].stdout.splitlines()) == 60
 
 
-@sharing
+@moved
 @pytest.mark.parametrize("place", [pytest.param(p, marks=slow if p in ("renamed", "moved") else []) for p in PLACES])
-def test_a_finished_run_answers_where_it_is_now(whole, answers, tmp_path, capsys, place):
-    path = shutil.copytree(whole, tmp_path / PLACES[place])
+def test_moved_run_predicts(finished_run, answers, tmp_path, capsys, place):
+    path = shutil.copytree(finished_run, tmp_path / PLACES[place])
     run = Run.load(path)
     assert len(str(path)) > 200 or place != "over 200 characters"
     assert main(["evaluate", str(path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (
-        result["metrics"] == Run(whole).record["metrics"]["test"]
+        result["metrics"] == Run(finished_run).record["metrics"]["test"]
         and result["run"] == str(path)
         and (path.parent / "test_looks.jsonl").exists()
     )
@@ -531,96 +544,100 @@ def test_a_finished_run_answers_where_it_is_now(whole, answers, tmp_path, capsys
     assert run.report() == path / "report.html" and "Test accuracy" in run.report().read_text(encoding="utf-8")
 
 
-@sharing
-def test_a_folder_of_runs_that_was_copied_elsewhere_goes_on_counting_its_looks(folder, whole, tmp_path):
-    shutil.copytree(whole, tmp_path / "copy/whole")
+@moved
+def test_copied_folder_continues_look_count(folder, finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path / "copy/whole")
     shutil.copy(folder / "runs/test_looks.jsonl", tmp_path / "copy")
     before = (folder / "runs/test_looks.jsonl").read_bytes()
-    sha256 = Run(whole).record["data"]["test"]["sha256"]
+    sha256 = Run(finished_run).record["data"]["test"]["sha256"]
     assert Run.load("whole", tmp_path / "copy").evaluate()["looks"] == before.decode().count(sha256) + 1
     assert (folder / "runs/test_looks.jsonl").read_bytes() == before
 
 
-@sharing
-def test_a_run_that_is_named_from_within_its_folder_counts_its_look_beside_it(whole, tmp_path, monkeypatch):
-    monkeypatch.chdir(shutil.copytree(whole, tmp_path / "runs/run"))
+@moved
+def test_look_is_counted_in_parent(finished_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(finished_run, tmp_path / "runs/run"))
     run = Run.load(".")
     assert run.evaluate()["looks"] == 1 and run.path.name == "run"
     assert (tmp_path / "runs/test_looks.jsonl").exists() and not Path("test_looks.jsonl").exists()
 
 
-@sharing
+@moved
 @slow
 @pytest.mark.parametrize("place", PLACES)
-def test_a_stopped_run_goes_on_where_it_is_now(stopped, whole, tmp_path, place):
-    path = shutil.copytree(stopped, tmp_path / PLACES[place])
-    assert command("train", "--resume", path, cwd=tmp_path).wait() == 0
-    assert outcome(path) == outcome(whole) and Run(path).record["best"] == Run(whole).record["best"]
+def test_moved_run_resumes(stopped_run, finished_run, tmp_path, place):
+    path = shutil.copytree(stopped_run, tmp_path / PLACES[place])
+    assert run_command("train", "--resume", path, cwd=tmp_path).wait() == 0
+    assert (
+        fingerprint(path) == fingerprint(finished_run) and Run(path).record["best"] == Run(finished_run).record["best"]
+    )
 
 
-@sharing
-def test_a_copy_takes_nothing_from_the_run_that_it_was_copied_from(folder, stopped, whole, tmp_path):
-    path = shutil.copytree(stopped, tmp_path / "copy")
-    first = Path(shutil.copytree(stopped, folder / "runs/stopped"))
+@moved
+def test_copied_run_is_independent(folder, stopped_run, finished_run, tmp_path):
+    path = shutil.copytree(stopped_run, tmp_path / "copy")
+    first = Path(shutil.copytree(stopped_run, folder / "runs/stopped"))
     for file in first.glob("checkpoints/step-*/model.safetensors"):
         file.write_bytes(b"\0" * file.stat().st_size)
-    before = files_of(first)
-    assert command("train", "--resume", path, cwd=tmp_path).wait() == 0
-    assert outcome(path) == outcome(whole) and files_of(first) == before
+    before = read_files(first)
+    assert run_command("train", "--resume", path, cwd=tmp_path).wait() == 0
+    assert fingerprint(path) == fingerprint(finished_run) and read_files(first) == before
 
 
-@sharing
-def test_a_stopped_run_whose_rows_moved_too_says_where_to_write_their_new_place(folder, stopped, whole, tmp_path):
-    path = shutil.copytree(stopped, tmp_path / "run")
+@moved
+def test_moved_rows_are_reported(folder, stopped_run, finished_run, tmp_path):
+    path = shutil.copytree(stopped_run, tmp_path / "run")
     ini = path / "settings.ini"
     ini.write_text(ini.read_text().replace(str(folder / "mine.csv"), str(tmp_path / "gone.csv")))
-    refused = command("train", "--resume", path, cwd=tmp_path).result()
+    refused = run_command("train", "--resume", path, cwd=tmp_path).result()
     assert (
         refused.returncode == 2
-        and str(tmp_path / "gone.csv") in the_line(refused.stderr)
+        and str(tmp_path / "gone.csv") in get_line(refused.stderr)
         and str(ini) in refused.stderr
     )
     ini.write_text(ini.read_text().replace("gone.csv", "here.csv"))
     shutil.copy(folder / "mine.csv", tmp_path / "here.csv")
-    assert command("train", "--resume", path, cwd=tmp_path).wait() == 0 and outcome(path) == outcome(whole)
+    assert run_command("train", "--resume", path, cwd=tmp_path).wait() == 0 and fingerprint(path) == fingerprint(
+        finished_run
+    )
 
 
-@sharing
+@moved
 @pytest.mark.parametrize("name", ["two words", *(p for p in PLACES if p.startswith("s"))])
-def test_the_line_that_says_how_to_go_on_can_be_pasted_into_a_shell(stopped, tmp_path, name):
-    path = shutil.copytree(stopped, tmp_path / PLACES.get(name, name))
-    command = re.search("Resume it: (.*), or in Python", describe_way_to_resume(Run(path), "stopped"))[1]
-    assert shlex.split(command) == ["ftkit", "train", "--resume", str(path)]
+def test_resume_line_is_shell_safe(stopped_run, tmp_path, name):
+    path = shutil.copytree(stopped_run, tmp_path / PLACES.get(name, name))
+    run_command = re.search("Resume it: (.*), or in Python", describe_way_to_resume(Run(path), "stopped"))[1]
+    assert shlex.split(run_command) == ["ftkit", "train", "--resume", str(path)]
 
 
-@sharing
-def test_a_base_model_in_a_folder_is_found_from_any_other_folder(folder, base, tmp_path, monkeypatch):
+@moved
+def test_local_base_model_becomes_absolute(folder, base, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     with create_run(Settings(model_name_or_path="base", train_file="mine.csv"), tmp_path) as run:
         assert (run.settings.model_name_or_path, run.settings.train_file) == (str(base), str(folder / "mine.csv"))
 
 
-@sharing
+@moved
 @slow
 @pytest.mark.parametrize("place", PLACES)
-def test_a_run_is_made_stopped_and_gone_on_with_in_an_odd_place(folder, base, tmp_path, place):
+def test_run_in_odd_folder_resumes(folder, base, tmp_path, place):
     there = tmp_path / PLACES[place]
     there.mkdir(parents=True)
     shutil.copy(folder / "mine.csv", there)
     shutil.copytree(base, there / "base")
-    process = start(there, there / "base", "odd", "--num_train_epochs", 2)
-    hit_at(process, there / "runs/odd", 5, signal.SIGTERM)
+    process = start_training(there, there / "base", "odd", "--num_train_epochs", 2)
+    signal_at(process, there / "runs/odd", 5, signal.SIGTERM)
     assert process.wait(30) == 143, process.stderr
-    assert command("train", "--resume", "odd", cwd=there).wait() == 0
+    assert run_command("train", "--resume", "odd", cwd=there).wait() == 0
     assert Run.load("odd", there / "runs").status == "finished" and Run.load(
         "odd", there / "runs"
     ).settings.train_file == str(there / "mine.csv")
 
 
-@sharing
-def test_a_training_does_not_fail_in_the_end_because_its_look_cannot_be_counted(folder, base):
+@moved
+def test_uncounted_look_fails_no_training(folder, base):
     (folder / "uncounted/test_looks.jsonl").mkdir(parents=True)
-    process = start(folder, base, "run", "--num_train_epochs", 1, "--runs_dir", "uncounted")
+    process = start_training(folder, base, "run", "--num_train_epochs", 1, "--runs_dir", "uncounted")
     assert process.wait() == 0 and "could not be counted" in process.stderr, process.stderr
     run = Run.load("run", folder / "uncounted")
     assert run.status == "finished" and run.metrics and run.record["looks"] is None
@@ -630,7 +647,7 @@ def test_a_training_does_not_fail_in_the_end_because_its_look_cannot_be_counted(
     )
 
 
-def modes(path):
+def list_modes(path):
     "The permissions of files and of folders below a run folder"
     return [
         {stat.S_IMODE(p.stat().st_mode) for p in [path, *path.rglob("*")] if p.is_dir() == folder}
@@ -638,22 +655,22 @@ def modes(path):
     ]
 
 
-@sharing
-def test_every_file_of_a_run_may_be_read_by_others(whole):
+@moved
+def test_run_files_are_readable(finished_run):
     assert (
-        modes(whole) == [{0o644}, {0o755}]
-        and stat.S_IMODE((whole.parent / "test_looks.jsonl").stat().st_mode) == 0o644
+        list_modes(finished_run) == [{0o644}, {0o755}]
+        and stat.S_IMODE((finished_run.parent / "test_looks.jsonl").stat().st_mode) == 0o644
     )
 
 
-def private():
+def set_private_umask():
     "As in a shell after `umask 077`"
     os.umask(0o077)
 
 
-@sharing
+@moved
 @slow
-def test_a_run_is_as_private_as_the_umask_says(folder, base):
+def test_run_files_follow_umask(folder, base):
     process = Command(
         "train",
         *[
@@ -669,13 +686,13 @@ def test_a_run_is_as_private_as_the_umask_says(folder, base):
             "private",
         ],
         cwd=folder,
-        before=private,
+        before=set_private_umask,
     )
     assert process.wait() == 0, process.stderr
-    assert modes(folder / "runs/private") == [{0o600}, {0o700}]
+    assert list_modes(folder / "runs/private") == [{0o600}, {0o700}]
 
 
-def as_another(warm, jobs, out):
+def run_as_nobody(warm, jobs, out):
     "Commands as a user who may read and not write. What is loaded late is loaded before, as that user may not see it"
     run = Run.load(warm)
     run.predict(TEXTS), run.evaluate(), run.report()
@@ -686,21 +703,21 @@ def as_another(warm, jobs, out):
             os.setuid(NOBODY)
         done = {}
         for name, argv in jobs.items():
-            said, complained = io.StringIO(), io.StringIO()
-            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+            printed, warned = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(warned):
                 try:
                     code = main(argv) if argv[0] != "report" else Run.load(argv[1]).report() and 0
                 except Exception as e:
                     code = f"{type(e).__name__}: {e}"
-            done[name] = code, said.getvalue(), complained.getvalue()
+            done[name] = code, printed.getvalue(), warned.getvalue()
         json.dump(done, file)
 
 
 @pytest.fixture(scope="module")
-def another(folder, base, whole, stopped, held):
+def other_user(folder, base, finished_run, stopped_run, held_run):
     "What another user gets: name -> (exit code, stdout, stderr)"
-    closed = shutil.copytree(whole, folder / "others/closed")
-    there = [shutil.copytree(path, folder / "others/runs" / path.name) for path in (whole, stopped)]
+    closed = shutil.copytree(finished_run, folder / "others/closed")
+    there = [shutil.copytree(path, folder / "others/runs" / path.name) for path in (finished_run, stopped_run)]
     train = [
         "train",
         "--train_file",
@@ -727,50 +744,52 @@ def another(folder, base, whole, stopped, held):
         for path in [there[0].parent, *there[0].parent.rglob("*")]:
             path.chmod(0o555 if path.is_dir() else 0o444)
     closed.chmod(0o700 if os.geteuid() == 0 else 0)
-    before = files_of(there[0].parent)
-    beside(as_another, shutil.copytree(whole, folder / "others/warm/run"), jobs, folder / "another.json").join(60)
+    before = read_files(there[0].parent)
+    start_process(
+        run_as_nobody, shutil.copytree(finished_run, folder / "others/warm/run"), jobs, folder / "another.json"
+    ).join(60)
     closed.chmod(0o700)
-    assert files_of(there[0].parent) == before
+    assert read_files(there[0].parent) == before
     return json.loads((folder / "another.json").read_text())
 
 
-@sharing
-def test_another_user_gets_the_same_predictions(another, answers):
-    code, said, _ = another["predict"]
-    assert code == 0 and [json.loads(line) for line in said.splitlines()] == answers
+@moved
+def test_other_user_predicts(other_user, answers):
+    code, printed, _ = other_user["predict"]
+    assert code == 0 and [json.loads(line) for line in printed.splitlines()] == answers
 
 
-@sharing
-def test_another_user_gets_the_scores_and_is_told_that_the_look_was_not_counted(another, whole):
-    code, said, complained = another["evaluate"]
-    assert code == 0, complained
-    result = json.loads(said)
-    assert result["metrics"] == Run(whole).record["metrics"]["test"] and result["looks"] is None
-    assert "could not be counted" in complained and complained.count("\n") == 1
-    assert another["evaluate as text"][0] == 0 and "None" not in another["evaluate as text"][1]
+@moved
+def test_other_user_evaluates_uncounted(other_user, finished_run):
+    code, printed, warned = other_user["evaluate"]
+    assert code == 0, warned
+    result = json.loads(printed)
+    assert result["metrics"] == Run(finished_run).record["metrics"]["test"] and result["looks"] is None
+    assert "could not be counted" in warned and warned.count("\n") == 1
+    assert other_user["evaluate as text"][0] == 0 and "None" not in other_user["evaluate as text"][1]
 
 
-@sharing
-def test_another_user_sees_that_a_run_is_being_trained(another):
-    code, said, complained = another["runs"]
-    assert code == 0 and {row["run"]: row["status"] for row in json.loads(said)["runs"]}["held"] == "running", (
-        complained
+@moved
+def test_other_user_sees_running_status(other_user):
+    code, printed, warned = other_user["runs"]
+    assert code == 0 and {row["run"]: row["status"] for row in json.loads(printed)["runs"]}["held"] == "running", (
+        warned
     )
 
 
-@sharing
+@moved
 @pytest.mark.parametrize(
     "job, words",
     {"resume": "cannot be written", "train": "no run can be written there", "closed": "cannot be read"}.items(),
 )
-def test_what_another_user_may_not_do_is_said_in_one_line(another, job, words):
-    code, said, complained = another[job]
-    assert code == 2 and said == "" and words in the_line(complained)
+def test_other_user_is_refused(other_user, job, words):
+    code, printed, warned = other_user[job]
+    assert code == 2 and printed == "" and words in get_line(warned)
 
 
-@sharing
-def test_a_report_that_cannot_be_written_is_said(another):
+@moved
+def test_unwritable_report_raises(other_user):
     assert (
-        re.match(r"UserError: .*report\.html.*cannot be written", another["report"][0])
-        and "\n" not in another["report"][0]
+        re.match(r"UserError: .*report\.html.*cannot be written", other_user["report"][0])
+        and "\n" not in other_user["report"][0]
     )

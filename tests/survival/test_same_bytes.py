@@ -34,7 +34,7 @@ pytestmark = pytest.mark.fault("same seed")
 slow = pytest.mark.slow
 TRAIN = "from ftkit.settings import Settings\nfrom ftkit.fine_tuning import fine_tune\nfine_tune(Settings.read('settings.ini'), runs_dir='runs', name={name!r})"
 STRAY = "import random\nimport numpy as np\nimport torch\n(random.random(), np.random.rand(3), torch.rand(3))"
-BESIDE = {  # what must not matter, as settings
+IRRELEVANT = {  # what must not matter, as settings
     "evaluation off": ({"eval_strategy": "no", "save_strategy": "epoch"}, []),
     "evaluation after every third step": ({"eval_strategy": "steps", "eval_steps": 3}, slow),
     "a log line for every epoch": ({"logging_strategy": "epoch"}, slow),
@@ -80,7 +80,7 @@ def settings(folder):
     return Settings.read(folder / "settings.ini")
 
 
-def result(run):
+def fingerprint(run):
     "First and final weights, and those of the last checkpoint"
     checkpoint, _ = find_newest(run.path / "checkpoints")
     files = json.loads((checkpoint / "manifest.json").read_text())["files"]
@@ -95,17 +95,17 @@ def result(run):
 def reference(folder):
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     run = fine_tune(Settings.read(folder / "settings.ini"), runs_dir=folder / "runs", name="reference")
-    assert run.record["best"]["step"] == 18 and result(run).keys() == {
+    assert run.record["best"]["step"] == 18 and fingerprint(run).keys() == {
         "threads",
         "first_sha256",
         "final_sha256",
         "step-18",
     }
-    assert len({*result(run).values()}) == 4 - (result(run)["final_sha256"] == result(run)["step-18"])
-    return result(run)
+    assert len({*fingerprint(run).values()}) == 4 - (fingerprint(run)["final_sha256"] == fingerprint(run)["step-18"])
+    return fingerprint(run)
 
 
-def by_hand(settings, runs_dir, before):
+def train_by_hand(settings, runs_dir, before):
     "The steps of `fine_tune` one by one, with something in between"
     data, _ = load_data(**settings.section("data"))
     tokenizer = load_tokenizer(**settings.section("model"))
@@ -124,17 +124,17 @@ def by_hand(settings, runs_dir, before):
     return run
 
 
-@pytest.mark.parametrize("keys", [pytest.param(keys, marks=marks, id=name) for name, (keys, marks) in BESIDE.items()])
-def test_what_is_no_part_of_training_does_not_change_the_weights(settings, reference, tmp_path, keys):
-    assert result(fine_tune(settings.replace(**keys), runs_dir=tmp_path)) == reference
+@pytest.mark.parametrize(
+    "keys", [pytest.param(keys, marks=marks, id=name) for name, (keys, marks) in IRRELEVANT.items()]
+)
+def test_other_settings_keep_weights(settings, reference, tmp_path, keys):
+    assert fingerprint(fine_tune(settings.replace(**keys), runs_dir=tmp_path)) == reference
 
 
 @pytest.mark.parametrize(
     "share", [pytest.param(0, marks=slow, id="after epochs alone"), pytest.param(1e9, id="after every step")]
 )
-def test_how_often_a_checkpoint_is_written_does_not_change_the_weights(
-    settings, reference, tmp_path, monkeypatch, share
-):
+def test_checkpoint_frequency_keeps_weights(settings, reference, tmp_path, monkeypatch, share):
     monkeypatch.setattr(trainer, "Checkpoints", partial(Checkpoints, share=share))
     steps = []
     monkeypatch.setattr(
@@ -142,27 +142,28 @@ def test_how_often_a_checkpoint_is_written_does_not_change_the_weights(
         "commit",
         lambda written, folder, step, *more: (steps.append(step), commit(written, folder, step, *more))[1],
     )
-    assert result(fine_tune(settings, runs_dir=tmp_path)) == reference
+    assert fingerprint(fine_tune(settings, runs_dir=tmp_path)) == reference
     assert steps == ([*range(1, 19)] if share else [9, 18])
 
 
-def draw(made):
+def draw_numbers(made):
     "Numbers that a cell between two steps draws"
     random.random(), np.random.rand(5), torch.rand(5), torch.randperm(9)
 
 
 @pytest.mark.parametrize(
-    "before", [draw, pytest.param(lambda made: [made.evaluate(), made.evaluate()], id="evaluated twice", marks=slow)]
+    "before",
+    [draw_numbers, pytest.param(lambda made: [made.evaluate(), made.evaluate()], id="evaluated twice", marks=slow)],
 )
-def test_what_is_done_before_train_does_not_change_the_weights(settings, reference, tmp_path, before):
-    assert result(by_hand(settings, tmp_path, before)) == reference
+def test_earlier_random_draws_keep_weights(settings, reference, tmp_path, before):
+    assert fingerprint(train_by_hand(settings, tmp_path, before)) == reference
 
 
 @slow
 @pytest.mark.parametrize("keys", [{"method": "lora", "seed": 7}, {}], ids=["another", "the same"])
-def test_a_run_before_in_the_same_process_does_not_change_the_weights(settings, reference, tmp_path, keys):
+def test_earlier_run_keeps_weights(settings, reference, tmp_path, keys):
     fine_tune(settings.replace(**keys, num_train_epochs=1), runs_dir=tmp_path)
-    assert result(fine_tune(settings, runs_dir=tmp_path, name="after")) == reference
+    assert fingerprint(fine_tune(settings, runs_dir=tmp_path, name="after")) == reference
 
 
 @slow
@@ -171,22 +172,22 @@ def test_a_run_before_in_the_same_process_does_not_change_the_weights(settings, 
     [{}, {"PYTHONHASHSEED": "4242"}, {"LC_ALL": "C", "TZ": "Asia/Tokyo"}],
     ids=lambda env: ", ".join(env) or "as it is",
 )
-def test_the_command_gives_the_weights_of_the_function(folder, reference, ftkit, env):
+def test_command_matches_function(folder, reference, ftkit, env):
     name = "-".join(["command", *env])
     done = ftkit("train", "settings.ini", "--run", name, cwd=folder, env=env)
     assert done.returncode == 0, done.stderr
-    assert result(Run.load(name, folder / "runs")) == reference
+    assert fingerprint(Run.load(name, folder / "runs")) == reference
 
 
 @slow
-def test_the_command_gives_the_same_weights_in_another_folder(folder, reference, ftkit, tmp_path):
+def test_command_matches_in_other_folder(folder, reference, ftkit, tmp_path):
     done = ftkit("train", folder / "settings.ini", "--runs_dir", "here", "--run", "moved", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert result(Run.load("moved", tmp_path / "here")) == reference
+    assert fingerprint(Run.load("moved", tmp_path / "here")) == reference
 
 
 @slow
-def test_the_command_gives_the_same_weights_with_a_bar_on_a_terminal(folder, reference):
+def test_command_matches_on_terminal(folder, reference):
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (24, 100))
     command = [sys.executable, "-m", "ftkit", "train", "settings.ini", "--run", "terminal"]
@@ -201,11 +202,11 @@ def test_the_command_gives_the_same_weights_with_a_bar_on_a_terminal(folder, ref
     except OSError:  # Linux, when the last process has closed the other end
         pass
     assert process.wait(60) == 0 and b"train:" in shown and b"/18 [" in shown
-    assert result(Run.load("terminal", folder / "runs")) == reference
+    assert fingerprint(Run.load("terminal", folder / "runs")) == reference
 
 
 @slow
-def test_a_script_gives_the_weights_of_the_command(folder, reference):
+def test_script_matches_command(folder, reference):
     (folder / "script.py").write_text(f"{STRAY}\n{TRAIN.format(name='script')}\n")
     done = subprocess.run(
         [sys.executable, "script.py"],
@@ -215,11 +216,11 @@ def test_a_script_gives_the_weights_of_the_command(folder, reference):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert result(Run.load("script", folder / "runs")) == reference
+    assert fingerprint(Run.load("script", folder / "runs")) == reference
 
 
 @slow
-def test_a_notebook_gives_the_weights_of_the_command(folder, reference):
+def test_notebook_matches_command(folder, reference):
     cells = [STRAY, TRAIN.format(name="notebook-1"), STRAY, TRAIN.format(name="notebook-2")]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     NotebookClient(
@@ -227,4 +228,4 @@ def test_a_notebook_gives_the_weights_of_the_command(folder, reference):
     ).execute()
     assert any("image/png" in output.get("data", {}) for output in notebook.cells[1].outputs)
     for name in ("notebook-1", "notebook-2"):
-        assert result(Run.load(name, folder / "runs")) == reference
+        assert fingerprint(Run.load(name, folder / "runs")) == reference

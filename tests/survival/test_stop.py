@@ -174,7 +174,7 @@ def act(deed) -> None:
         os.kill(os.getpid(), deed)
 
 
-def counted(where: str, plain, left: list):
+def count_calls(where: str, plain, left: list):
     "The function, acting when it is called for the k-th time since what comes before it in the chain"
 
     def patched(*args, **kwargs):
@@ -190,7 +190,7 @@ def counted(where: str, plain, left: list):
     return patched
 
 
-def watched(plain):
+def watch_fine_tune(plain):
     "fine_tune, with a note of what the process looks like when it is left by a signal"
     from ftkit.trainer import OrderedTrainer
 
@@ -211,7 +211,7 @@ def watched(plain):
     return patched
 
 
-def arrange(chain: list[tuple], group: bool = False) -> None:
+def arrange_moments(chain: list[tuple], group: bool = False) -> None:
     "In the child, before the command: what happens at the moments of the chain"
     import ftkit.trainer
 
@@ -222,11 +222,11 @@ def arrange(chain: list[tuple], group: bool = False) -> None:
     for where in {where for where, *_ in chain}:
         place, _, name = where.rpartition(".")
         owner = pkgutil.resolve_name(place)
-        setattr(owner, name, counted(where, getattr(owner, name), left))
-    ftkit.fine_tuning.fine_tune = watched(ftkit.fine_tuning.fine_tune)
+        setattr(owner, name, count_calls(where, getattr(owner, name), left))
+    ftkit.fine_tuning.fine_tune = watch_fine_tune(ftkit.fine_tuning.fine_tune)
 
 
-def ended(process: Command, folder: Path) -> int:
+def wait_for_end(process: Command, folder: Path) -> int:
     "The exit code, once the process has ended within ten seconds of the signal"
     code = process.wait(60)
     seconds = time.monotonic() - float((folder / "times").read_text())
@@ -235,19 +235,19 @@ def ended(process: Command, folder: Path) -> int:
     return code
 
 
-def record_of(folder: Path) -> dict:
+def read_record(folder: Path) -> dict:
     "run.json as it is in the file"
     return json.loads((folder / "runs/x/run.json").read_text())
 
 
-def unfinished(folder: Path) -> list[Path]:
+def find_unfinished(folder: Path) -> list[Path]:
     "What is only half written"
     return [p for p in folder.rglob("*") if p.name.endswith(".tmp") or p.name == ".staging"]
 
 
 def fingerprint(folder: Path) -> dict:
     "Weights, optimizer, random numbers, every loss and score, and every prediction"
-    record, last = record_of(folder), find_newest(folder / "runs/x/checkpoints")[0]
+    record, last = read_record(folder), find_newest(folder / "runs/x/checkpoints")[0]
     files = {
         name: entry["sha256"]
         for name, entry in json.loads((last / "manifest.json").read_text())["files"].items()
@@ -277,7 +277,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def start(folder, tiny):
+def start_training(folder, tiny):
     "Training as a process of its own, where things happen: `start(chain, '--some_key', value)`"
 
     def run(chain, *more, **kwargs):
@@ -290,14 +290,14 @@ def start(folder, tiny):
             "x",
             *more,
             cwd=folder,
-            before=partial(arrange, chain, **kwargs),
+            before=partial(arrange_moments, chain, **kwargs),
         )
 
     return run
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, tiny):
+def reference(tmp_path_factory, tiny):
     "The run that nobody disturbed, for each set of further keys: made once"
     made = {}
 
@@ -316,7 +316,7 @@ def whole(tmp_path_factory, tiny):
 
 def check_stopped(process, folder, reason="interrupted"):
     "All that holds after a stop that came when there was a run"
-    code = ended(process, folder)
+    code = wait_for_end(process, folder)
     assert code == {"interrupted": 130, "terminated": 143}[reason], process.stderr
     assert json.loads((folder / "found").read_text()) == {
         "signalled": True,
@@ -324,9 +324,9 @@ def check_stopped(process, folder, reason="interrupted"):
         "signals given back": True,
         "status": ["stopped"],
     }
-    record = record_of(folder)
+    record = read_record(folder)
     assert (record["status"], record["reason"]) == ("stopped", reason)
-    assert find_newest(folder / "runs/x/checkpoints")[1] == [] and unfinished(folder) == []
+    assert find_newest(folder / "runs/x/checkpoints")[1] == [] and find_unfinished(folder) == []
     lines = process.stderr.splitlines()
     assert (
         any("Resume it: ftkit train --resume runs/x" in line for line in lines)
@@ -335,75 +335,75 @@ def check_stopped(process, folder, reason="interrupted"):
     )
 
 
-def check_goes_on(ftkit, folder, wanted):
+def check_resume(ftkit, folder, wanted):
     "The same result as that of the run that nobody disturbed"
     done = ftkit("train", "--resume", "x", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert fingerprint(folder) == wanted and unfinished(folder) == [] and (folder / "runs/x/report.html").is_file()
+    assert (
+        fingerprint(folder) == wanted and find_unfinished(folder) == [] and (folder / "runs/x/report.html").is_file()
+    )
 
 
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moment", [m if m in FAST else pytest.param(m, marks=pytest.mark.slow) for m in MOMENTS])
-def test_a_run_that_is_stopped_leaves_a_usable_process_and_goes_on_to_the_same_bits(
-    folder, start, ftkit, whole, moment
-):
-    check_stopped(start(MOMENTS[moment]), folder)
-    check_goes_on(ftkit, folder, whole())
+def test_stopped_run_resumes_identically(folder, start_training, ftkit, reference, moment):
+    check_stopped(start_training(MOMENTS[moment]), folder)
+    check_resume(ftkit, folder, reference())
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moments", TWICE)
-def test_an_impatient_second_signal_harms_nothing(folder, start, ftkit, whole, moments):
-    check_stopped(start(TWICE[moments]), folder)
-    check_goes_on(ftkit, folder, whole())
+def test_second_signal_harms_nothing(folder, start_training, ftkit, reference, moments):
+    check_stopped(start_training(TWICE[moments]), folder)
+    check_resume(ftkit, folder, reference())
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moment", TERMINATED)
-def test_a_run_that_is_terminated_goes_on_to_the_same_bits(folder, start, ftkit, whole, moment):
-    check_stopped(start([(*link, TERM)[:3] for link in MOMENTS[moment]]), folder, "terminated")
-    check_goes_on(ftkit, folder, whole())
+def test_terminated_run_resumes_identically(folder, start_training, ftkit, reference, moment):
+    check_stopped(start_training([(*link, TERM)[:3] for link in MOMENTS[moment]]), folder, "terminated")
+    check_resume(ftkit, folder, reference())
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moment", NO_RUN_YET)
-def test_a_stop_before_there_is_a_run_leaves_nothing(folder, start, moment):
-    process = start([(NO_RUN_YET[moment], 1)])
-    assert ended(process, folder) == 130 and list((folder / "runs").rglob("*")) == []
+def test_early_stop_leaves_nothing(folder, start_training, moment):
+    process = start_training([(NO_RUN_YET[moment], 1)])
+    assert wait_for_end(process, folder) == 130 and list((folder / "runs").rglob("*")) == []
     assert process.stderr.splitlines() == ["ftkit: interrupted"]
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
-def test_a_signal_to_the_whole_group_of_processes_ends_a_run_with_workers_as_any_other(folder, start, ftkit, whole):
+def test_group_signal_stops_workers(folder, start_training, ftkit, reference):
     more = ["--dataloader_num_workers", 2]
-    check_stopped(start([(STEP, 8, "group")], *more, group=True), folder, "terminated")
-    check_goes_on(ftkit, folder, whole(*more))
+    check_stopped(start_training([(STEP, 8, "group")], *more, group=True), folder, "terminated")
+    check_resume(ftkit, folder, reference(*more))
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("number", [15, 14])
-def test_a_run_that_ends_within_an_epoch_is_stopped_at_its_last_steps_and_goes_on(folder, start, ftkit, whole, number):
+def test_stop_at_last_steps_resumes(folder, start_training, ftkit, reference, number):
     more = ["--max_steps", 15]
-    check_stopped(start([(STEP, number)], *more), folder)
-    check_goes_on(ftkit, folder, whole(*more))
+    check_stopped(start_training([(STEP, number)], *more), folder)
+    check_resume(ftkit, folder, reference(*more))
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
-def test_a_run_that_has_ended_within_an_epoch_is_not_trained_further_after_a_stop(folder, start, ftkit, whole):
+def test_ended_run_trains_no_further(folder, start_training, ftkit, reference):
     more = ["--max_steps", 15]
-    check_stopped(start([("ftkit.tasks.classification.compare", 1)], *more), folder)
-    check_goes_on(ftkit, folder, whole(*more))
+    check_stopped(start_training([("ftkit.tasks.classification.compare", 1)], *more), folder)
+    check_resume(ftkit, folder, reference(*more))
 
 
 @pytest.mark.fault("stopped")
-def test_a_training_that_has_failed_gives_the_signals_back(folder, start):
-    assert start([(STEP, 8, RuntimeError("boom"))]).wait() == 1
+def test_failed_training_restores_signals(folder, start_training):
+    assert start_training([(STEP, 8, RuntimeError("boom"))]).wait() == 1
     assert json.loads((folder / "found").read_text()) == {
         "signalled": False,
         "models that train": 0,
@@ -440,7 +440,7 @@ sys.exit(code)
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
-def test_a_stop_while_the_libraries_load_ends_with_130(folder):
+def test_stop_during_imports_exits_130(folder):
     done = subprocess.run(
         [sys.executable, "-c", IMPORTING, "train", "--train_file", "missing.csv"],
         cwd=folder,
@@ -456,7 +456,7 @@ def test_a_stop_while_the_libraries_load_ends_with_130(folder):
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
-def test_the_stop_button_of_a_notebook(folder, tiny, monkeypatch):
+def test_notebook_stop_button_stops(folder, tiny, monkeypatch):
     from jupyter_client.manager import start_new_kernel
 
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
@@ -574,15 +574,15 @@ KILLED = [
 @pytest.mark.parametrize(
     "end", [e if e == "a fault in judging" else pytest.param(e, marks=pytest.mark.slow) for e in ENDS]
 )
-def test_every_end_has_its_exit_code_and_its_status(folder, start, ftkit, whole, end):
+def test_every_end_has_exit_code(folder, start_training, ftkit, reference, end):
     chain, code, status, reason, last = ENDS[end]
-    process = start(chain)
+    process = start_training(chain)
     assert process.wait(60) == code, process.stderr
-    record = record_of(folder)
+    record = read_record(folder)
     assert (
         record["status"] == Run(folder / "runs/x").status == status
         and (record["reason"] or "").startswith(reason or "")
-        and unfinished(folder) == []
+        and find_unfinished(folder) == []
     )
     lines = process.stderr.strip().splitlines() or [""]
     assert lines[-1].startswith(last) and ("Traceback (most recent call last):" in lines) == (
@@ -590,12 +590,12 @@ def test_every_end_has_its_exit_code_and_its_status(folder, start, ftkit, whole,
     )
     assert any("Resume it: ftkit train --resume runs/x" in line for line in lines) == (code == 1)
     if status == "failed":
-        check_goes_on(ftkit, folder, whole())
+        check_resume(ftkit, folder, reference())
 
 
 @pytest.mark.fault("exit status")
-def test_input_that_is_at_fault_leaves_no_run_also_where_that_is_seen_late(folder, start):
-    process = start([], "--method", "top_k", "--top_k_layers", 99)
+def test_late_input_error_leaves_nothing(folder, start_training):
+    process = start_training([], "--method", "top_k", "--top_k_layers", 99)
     assert process.wait(60) == 2 and process.stderr.splitlines() == [
         "ftkit: top_k_layers = 99: the model has 2 layers. Write at most 2."
     ]
@@ -606,9 +606,9 @@ def test_input_that_is_at_fault_leaves_no_run_also_where_that_is_seen_late(folde
 @pytest.mark.parametrize(
     "moment", [m if m == "the judging" else pytest.param(m, marks=pytest.mark.slow) for m in KILLED]
 )
-def test_a_killed_run_is_failed_at_once_and_goes_on_to_the_same_bits(folder, start, ftkit, whole, capsys, moment):
-    assert start([(*link, KILL)[:3] for link in MOMENTS[moment]]).wait(60) == -KILL
-    assert record_of(folder)["status"] == "running"
+def test_killed_run_is_failed(folder, start_training, ftkit, reference, capsys, moment):
+    assert start_training([(*link, KILL)[:3] for link in MOMENTS[moment]]).wait(60) == -KILL
+    assert read_record(folder)["status"] == "running"
     assert (
         Run(folder / "runs/x").record["reason"] == "the process that trained it has died"
         and Run(folder / "runs/x").status == "failed"
@@ -617,10 +617,10 @@ def test_a_killed_run_is_failed_at_once_and_goes_on_to_the_same_bits(folder, sta
         main(["runs", "--runs_dir", str(folder / "runs"), "--json"]) == 0
         and json.loads(capsys.readouterr().out)["runs"][0]["status"] == "failed"
     )
-    check_goes_on(ftkit, folder, whole())
+    check_resume(ftkit, folder, reference())
 
 
-def waiting(process, folder):
+def wait_for_moment(process, folder):
     "Wait until the process has come to its moment"
     while not (folder / "waiting").exists():
         assert process.poll() is None, process.stderr
@@ -629,9 +629,9 @@ def waiting(process, folder):
 
 @pytest.mark.fault("exit status")
 @pytest.mark.parametrize("moment", ["a step within an epoch", pytest.param("the model card", marks=pytest.mark.slow)])
-def test_a_run_is_running_while_its_process_lives_and_not_a_moment_longer(folder, start, ftkit, moment):
-    process = start([(*link, "wait") for link in MOMENTS[moment]])
-    waiting(process, folder)
+def test_status_follows_process(folder, start_training, ftkit, moment):
+    process = start_training([(*link, "wait") for link in MOMENTS[moment]])
+    wait_for_moment(process, folder)
     assert Run(folder / "runs/x").status == "running" and " running " in ftkit("runs", cwd=folder).stdout
     refused = ftkit("train", "--resume", "x", cwd=folder)
     assert refused.returncode == 2 and refused.stderr.splitlines() == [
@@ -644,11 +644,11 @@ def test_a_run_is_running_while_its_process_lives_and_not_a_moment_longer(folder
 
 
 @pytest.mark.fault("exit status")
-def test_the_number_of_a_dead_process_given_to_another_does_not_make_its_run_alive(folder, start):
+def test_reused_pid_is_not_alive(folder, start_training):
     last = Path("/proc/sys/kernel/ns_last_pid")
     if not os.access(last, os.W_OK):
         pytest.skip("only root can have a process number given again")
-    process = start([(STEP, 9, KILL)])
+    process = start_training([(STEP, 9, KILL)])
     assert process.wait(60) == -KILL
     for _ in range(200):
         last.write_text(str(process.pid - 1))
@@ -664,7 +664,7 @@ def test_the_number_of_a_dead_process_given_to_another_does_not_make_its_run_ali
 
 
 @pytest.mark.fault("exit status")
-def test_a_run_that_finishes_while_it_is_looked_at_is_not_shown_as_failed(trained, tmp_path, monkeypatch):
+def test_finishing_run_is_not_failed(trained, tmp_path, monkeypatch):
     run = Run(shutil.copytree(trained[0] / "runs/small", tmp_path / "small"))
     run.update(status="running")
     plain = RunFolder.is_alive
@@ -680,7 +680,7 @@ def test_a_run_that_finishes_while_it_is_looked_at_is_not_shown_as_failed(traine
 @pytest.mark.slow
 @pytest.mark.fault("exit status")
 @pytest.mark.parametrize("number, times, codes", [(INT, 5, (130, -INT)), (TERM, 1, (143,)), (TERM, 5, (143, -TERM))])
-def test_the_real_command_ends_so_too(folder, tiny, ftkit, whole, number, times, codes):
+def test_cold_command_stops_alike(folder, tiny, ftkit, reference, number, times, codes):
     "A shell shows 130 and 143 for both of the codes"
     command = [sys.executable, "-m", "ftkit", "train", *KEYS, "--model_name_or_path", tiny, "--run", "x"]
     process = subprocess.Popen([str(word) for word in command], cwd=folder, stderr=subprocess.PIPE, text=True)
@@ -694,6 +694,6 @@ def test_the_real_command_ends_so_too(folder, tiny, ftkit, whole, number, times,
     assert (
         Run(folder / "runs/x").status == "stopped"
         and find_newest(folder / "runs/x/checkpoints")[1] == []
-        and unfinished(folder) == []
+        and find_unfinished(folder) == []
     )
-    check_goes_on(ftkit, folder, whole())
+    check_resume(ftkit, folder, reference())

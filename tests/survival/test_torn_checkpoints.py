@@ -54,12 +54,12 @@ LOGS = {
 POINTS = 45  # before each operation of a save, and after the last
 
 
-def cases(values, fast=()):
+def mark_slow(values, fast=()):
     "What is not in `fast` is slow"
     return [v if v in fast else pytest.param(*(v if isinstance(v, tuple) else [v]), marks=slow) for v in values]
 
 
-def calm(change=setattr):
+def quiet_training(change=setattr):
     "One thread, no checkpoints beside those at evaluations and stops, however slow the machine is, and no drawing of charts"
     torch.set_num_threads(1)
     change(trainer, "Checkpoints", partial(callbacks.Checkpoints, share=0))
@@ -68,7 +68,7 @@ def calm(change=setattr):
 
 def die_at(point, step=15):
     "In a process that will train: SIGKILL before the n-th operation of the save of a step, or before the first one of that name"
-    calm()
+    quiet_training()
     seen = []
 
     def hook(event, args):
@@ -87,11 +87,11 @@ def die_at(point, step=15):
                 os.write(2, f"\n{seen[-1]}\n".encode())
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def announced(real, event, *args):
+    def announce(real, event, *args):
         sys.audit(event, args[-1])
         return real(*args)
 
-    os.fsync, torch.save = partial(announced, os.fsync, "os.fsync"), partial(announced, torch.save, "torch.save")
+    os.fsync, torch.save = partial(announce, os.fsync, "os.fsync"), partial(announce, torch.save, "torch.save")
     sys.addaudithook(hook)
 
 
@@ -99,7 +99,7 @@ def die_at(point, step=15):
 def quiet():
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        calm(patch.setattr)
+        quiet_training(patch.setattr)
         yield
     torch.set_num_threads(threads)
 
@@ -141,7 +141,7 @@ def fingerprint(run):
 
 
 @pytest.fixture(scope="module")
-def whole(settings, tmp_path_factory):
+def reference(settings, tmp_path_factory):
     "The fingerprint of the run that nobody disturbed"
     run = fine_tuning.fine_tune(settings, runs_dir=tmp_path_factory.mktemp("whole"))
     found = fingerprint(run)
@@ -153,7 +153,7 @@ def whole(settings, tmp_path_factory):
     return found
 
 
-def interrupted(work, step):
+def interrupt_at(work, step):
     "Ctrl-C in a step of the training"
     real = Run.log
 
@@ -168,10 +168,10 @@ def interrupted(work, step):
 
 
 @pytest.fixture(scope="module")
-def stopped(settings, tmp_path_factory):
+def stopped_run(settings, tmp_path_factory):
     "The folder of the interrupted run"
     folder = tmp_path_factory.mktemp("stopped")
-    interrupted(partial(fine_tuning.fine_tune, settings.replace(save_total_limit=3), runs_dir=folder, name="run"), 17)
+    interrupt_at(partial(fine_tuning.fine_tune, settings.replace(save_total_limit=3), runs_dir=folder, name="run"), 17)
     checkpoints = folder / "run/checkpoints"
     assert sorted(p.name for p in checkpoints.iterdir()) == [OLDER, BEST, NEWEST]
     assert {p.name for p in (checkpoints / NEWEST).iterdir()} == set(FILES)
@@ -180,18 +180,18 @@ def stopped(settings, tmp_path_factory):
 
 
 @pytest.fixture
-def run(stopped, tmp_path):
+def run(stopped_run, tmp_path):
     "A copy of the interrupted run, to be damaged"
-    return Run(shutil.copytree(stopped, tmp_path / "run"))
+    return Run(shutil.copytree(stopped_run, tmp_path / "run"))
 
 
 @pytest.fixture
-def goes_on(whole, capsys):
+def check_resume(reference, capsys):
     "Resume a run: from where, what was said, and the same end"
 
     def resume(run, start, *said):
         capsys.readouterr()
-        assert fingerprint(Run.load(run.path).resume()) == whole
+        assert fingerprint(Run.load(run.path).resume()) == reference
         lines = capsys.readouterr().err
         assert (
             f"resuming from {start}\n" in lines if start else "from the beginning" in lines and "going on" not in lines
@@ -202,17 +202,17 @@ def goes_on(whole, capsys):
     return resume
 
 
-def cut(file, share):
+def cut_file(file, share):
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
 
 
-def flip(file, place):
+def flip_byte(file, place):
     content = bytearray(file.read_bytes())
     content[int(place * (len(content) - 1))] ^= 1
     file.write_bytes(content)
 
 
-def reason(file):
+def describe_damage(file):
     "What is said of a damaged file"
     return "its manifest is missing or torn" if file == MANIFEST else f"{file} has changed since it was written"
 
@@ -220,9 +220,7 @@ def reason(file):
 @torn
 @slow
 @pytest.mark.parametrize("point", range(1, POINTS + 1))
-def test_a_process_killed_at_any_operation_of_a_save_leaves_what_can_be_gone_on_with(
-    settings, tmp_path, goes_on, point
-):
+def test_killed_save_resumes(settings, tmp_path, check_resume, point):
     (tmp_path / "settings.ini").write_text(settings.to_ini())
     command = Command("train", "settings.ini", "--run", "run", cwd=tmp_path, before=partial(die_at, point))
     if command.wait() == 0:
@@ -230,39 +228,39 @@ def test_a_process_killed_at_any_operation_of_a_save_leaves_what_can_be_gone_on_
     assert command.wait() == -signal.SIGKILL, command.stderr
     assert (command.stderr.splitlines()[-1] == "end") == (point == POINTS)
     run = Run(tmp_path / "runs/run")
-    best, passed = find_newest(run.path / "checkpoints")
-    assert best.name == (BEST if (run.path / "checkpoints" / BEST).exists() else OLDER) and passed == []
-    goes_on(run, best.name)
+    best, skipped = find_newest(run.path / "checkpoints")
+    assert best.name == (BEST if (run.path / "checkpoints" / BEST).exists() else OLDER) and skipped == []
+    check_resume(run, best.name)
 
 
 @torn
 @pytest.mark.parametrize("operation", ["open .manifest.json", "os.rmdir step-15", "os.rename step-15"])
-def test_a_process_killed_while_it_replaces_a_damaged_checkpoint_goes_on_from_the_one_before(run, goes_on, operation):
-    cut(run.path / "checkpoints" / BEST / OPTIMIZER, 0.5)
+def test_killed_replacement_resumes(run, check_resume, operation):
+    cut_file(run.path / "checkpoints" / BEST / OPTIMIZER, 0.5)
     command = Command("train", "--resume", run.path, cwd=run.path.parent, before=partial(die_at, operation))
     assert command.wait() == -signal.SIGKILL, command.stderr
     assert f"{BEST} was skipped: {OPTIMIZER} has changed since it was written" in command.stderr
-    found, passed = find_newest(run.path / "checkpoints")
+    found, skipped = find_newest(run.path / "checkpoints")
     assert found.name == OLDER
-    goes_on(run, OLDER, *passed)
+    check_resume(run, OLDER, *skipped)
 
 
 @torn
 @pytest.mark.parametrize(
-    "file, share", cases([(file, share) for file in FILES for share in (0, 0.5)], fast=[(OPTIMIZER, 0.5)])
+    "file, share", mark_slow([(file, share) for file in FILES for share in (0, 0.5)], fast=[(OPTIMIZER, 0.5)])
 )
-def test_a_truncated_file_has_its_checkpoint_passed_over(run, goes_on, file, share):
-    cut(run.path / "checkpoints" / NEWEST / file, share)
-    goes_on(run, BEST, f"{NEWEST} was skipped: {reason(file)}")
+def test_truncated_file_is_skipped(run, check_resume, file, share):
+    cut_file(run.path / "checkpoints" / NEWEST / file, share)
+    check_resume(run, BEST, f"{NEWEST} was skipped: {describe_damage(file)}")
 
 
 @torn
-@pytest.mark.parametrize("name", cases(["step-999", "step-16", "step-18"], fast=["step-999"]))
-def test_a_copy_under_the_name_of_another_step_is_passed_over(run, goes_on, name):
+@pytest.mark.parametrize("name", mark_slow(["step-999", "step-16", "step-18"], fast=["step-999"]))
+def test_renamed_copy_is_skipped(run, check_resume, name):
     checkpoints = run.path / "checkpoints"
     source = BEST if name == "step-18" else OLDER
     shutil.copytree(checkpoints / source, checkpoints / name)
-    goes_on(
+    check_resume(
         run,
         NEWEST,
         *([f"{name} was skipped: it is a copy of {source}"] if parse_step(checkpoints / name) > 17 else []),
@@ -271,19 +269,19 @@ def test_a_copy_under_the_name_of_another_step_is_passed_over(run, goes_on, name
 
 @torn
 @slow
-def test_a_later_checkpoint_of_another_run_is_passed_over(settings, run, goes_on, tmp_path):
+def test_foreign_checkpoint_is_skipped(settings, run, check_resume, tmp_path):
     other = fine_tuning.fine_tune(settings.replace(num_train_epochs=4, seed=1), runs_dir=tmp_path, name="other")
     shutil.copytree(other.path / "checkpoints/step-40", run.path / "checkpoints/step-40")
-    goes_on(run, NEWEST, "step-40 was skipped: it belongs to another run")
+    check_resume(run, NEWEST, "step-40 was skipped: it belongs to another run")
 
 
 @torn
 @slow
 @pytest.mark.parametrize("count", [1, 3])
-def test_what_was_passed_over_takes_the_place_of_no_new_checkpoint(run, goes_on, count):
+def test_skipped_checkpoints_displace_none(run, check_resume, count):
     for step in range(100, 100 + count):
         shutil.copytree(run.path / "checkpoints" / OLDER, run.path / f"checkpoints/step-{step}")
-    goes_on(run, NEWEST, *(f"step-{step} was skipped" for step in range(100, 100 + count)))
+    check_resume(run, NEWEST, *(f"step-{step} was skipped" for step in range(100, 100 + count)))
     assert {"step-20", "step-25", LAST} <= {
         p.name for p in (run.path / "checkpoints").iterdir() if find_problem(p) is None
     }
@@ -305,17 +303,17 @@ def test_what_was_passed_over_takes_the_place_of_no_new_checkpoint(run, goes_on,
         (".staging", 0),
     ],
 )
-def test_a_folder_that_is_no_checkpoint_is_never_taken_for_one(run, goes_on, name, said):
+def test_other_folders_are_ignored(run, check_resume, name, said):
     (run.path / "checkpoints" / name).mkdir()
     (run.path / "checkpoints" / name / "trainer_state.json").write_text('{"global_step": 99')
-    goes_on(run, NEWEST, *[f"{name} was skipped: its manifest is missing or torn"][:said])
+    check_resume(run, NEWEST, *[f"{name} was skipped: its manifest is missing or torn"][:said])
 
 
 @torn
 @slow
 @pytest.mark.parametrize("kind", ["file", "symlink to a folder", "symlink to nothing"])
 @pytest.mark.parametrize("name", ["step-20", "step-99"])
-def test_a_file_or_symlink_with_the_name_of_a_checkpoint_does_not_end_the_run(run, goes_on, tmp_path, name, kind):
+def test_file_named_checkpoint_is_survived(run, check_resume, tmp_path, name, kind):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/notes.txt").write_text("mine")
     place = run.path / "checkpoints" / name
@@ -323,7 +321,7 @@ def test_a_file_or_symlink_with_the_name_of_a_checkpoint_does_not_end_the_run(ru
         place.write_text("mine")
     else:
         place.symlink_to(tmp_path / ("elsewhere" if kind == "symlink to a folder" else "nowhere"))
-    goes_on(
+    check_resume(
         run,
         NEWEST,
         *([f"{name} was skipped: its manifest is missing or torn"] if kind == "symlink to a folder" else []),
@@ -333,41 +331,41 @@ def test_a_file_or_symlink_with_the_name_of_a_checkpoint_does_not_end_the_run(ru
 
 @damaged
 @pytest.mark.parametrize(
-    "file, place", cases([(file, (0.5, 0, 1)[i % 3]) for i, file in enumerate(FILES)], fast=[(WEIGHTS, 0.5)])
+    "file, place", mark_slow([(file, (0.5, 0, 1)[i % 3]) for i, file in enumerate(FILES)], fast=[(WEIGHTS, 0.5)])
 )
-def test_a_changed_byte_has_its_checkpoint_passed_over(run, goes_on, file, place):
-    flip(run.path / "checkpoints" / NEWEST / file, place)
-    goes_on(run, BEST, f"{NEWEST} was skipped: {reason(file)}")
+def test_changed_byte_is_skipped(run, check_resume, file, place):
+    flip_byte(run.path / "checkpoints" / NEWEST / file, place)
+    check_resume(run, BEST, f"{NEWEST} was skipped: {describe_damage(file)}")
 
 
 @damaged
-@pytest.mark.parametrize("file", cases(FILES, fast=[RNG]))
-def test_a_missing_file_has_its_checkpoint_passed_over(run, goes_on, file):
+@pytest.mark.parametrize("file", mark_slow(FILES, fast=[RNG]))
+def test_missing_file_is_skipped(run, check_resume, file):
     (run.path / "checkpoints" / NEWEST / file).unlink()
-    goes_on(run, BEST, f"{NEWEST} was skipped: {'its manifest' if file == MANIFEST else file} is missing")
+    check_resume(run, BEST, f"{NEWEST} was skipped: {'its manifest' if file == MANIFEST else file} is missing")
 
 
 @damaged
 @slow
 @pytest.mark.parametrize("file", [f for f in FILES if f != MANIFEST])
-def test_a_symlink_in_the_place_of_a_file_has_its_checkpoint_passed_over(run, goes_on, tmp_path, file):
+def test_linked_file_is_skipped(run, check_resume, tmp_path, file):
     place = run.path / "checkpoints" / NEWEST / file
     place.rename(tmp_path / file)
     place.symlink_to(tmp_path / file)
-    goes_on(run, BEST, f"{NEWEST} was skipped: {file} is missing")
+    check_resume(run, BEST, f"{NEWEST} was skipped: {file} is missing")
 
 
 @damaged
 @slow
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "scaler.pt", "adapter_model.bin", "more/notes.txt"])
-def test_a_foreign_file_has_its_checkpoint_passed_over(run, goes_on, file):
+def test_foreign_file_is_skipped(run, check_resume, file):
     place = run.path / "checkpoints" / NEWEST / file
     place.parent.mkdir(exist_ok=True)
     place.write_bytes(b"x")
-    goes_on(run, BEST, f"{NEWEST} was skipped: {file} was not written by the training")
+    check_resume(run, BEST, f"{NEWEST} was skipped: {file} was not written by the training")
 
 
-def without_weights(checkpoint):
+def remove_weights(checkpoint):
     (checkpoint / WEIGHTS).unlink()
 
 
@@ -375,52 +373,52 @@ def without_weights(checkpoint):
 @pytest.mark.parametrize(
     "harm, said",
     [
-        (without_weights, f"{WEIGHTS} is missing"),
+        (remove_weights, f"{WEIGHTS} is missing"),
         pytest.param(shutil.rmtree, "its manifest is missing or torn", marks=slow),
     ],
 )
-def test_a_damaged_best_checkpoint_has_those_that_need_it_passed_over(run, goes_on, harm, said):
+def test_damaged_best_checkpoint_skips_dependants(run, check_resume, harm, said):
     checkpoints = run.path / "checkpoints"
     harm(checkpoints / BEST)
     own = [f"{BEST} was skipped: {said}"] if (checkpoints / BEST).exists() else []
-    goes_on(run, OLDER, f"{NEWEST} was skipped: of {BEST}, the best so far, {said}", *own)
+    check_resume(run, OLDER, f"{NEWEST} was skipped: of {BEST}, the best so far, {said}", *own)
 
 
 @damaged
-def test_where_no_checkpoint_is_whole_the_run_starts_from_the_beginning_and_says_so(run, goes_on):
+def test_no_valid_checkpoint_restarts_run(run, check_resume):
     for name in (OLDER, BEST, NEWEST):
-        flip(run.path / "checkpoints" / name / WEIGHTS, 0.5)
-    goes_on(run, None, *(f"{name} was skipped" for name in (OLDER, BEST, NEWEST)))
+        flip_byte(run.path / "checkpoints" / name / WEIGHTS, 0.5)
+    check_resume(run, None, *(f"{name} was skipped" for name in (OLDER, BEST, NEWEST)))
 
 
 @damaged
 @slow
-def test_a_run_that_is_stopped_again_after_its_best_checkpoint_was_made_anew_has_no_hole_in_its_log(run, goes_on):
-    flip(run.path / "checkpoints" / BEST / WEIGHTS, 0.5)
-    interrupted(lambda: Run.load(run.path).resume(), 16)
-    found, passed = find_newest(run.path / "checkpoints")
-    goes_on(run, found.name, *passed)
+def test_second_stop_keeps_log_complete(run, check_resume):
+    flip_byte(run.path / "checkpoints" / BEST / WEIGHTS, 0.5)
+    interrupt_at(lambda: Run.load(run.path).resume(), 16)
+    found, skipped = find_newest(run.path / "checkpoints")
+    check_resume(run, found.name, *skipped)
 
 
 @damaged
 @slow
 @pytest.mark.parametrize("harm", LOGS.values(), ids=LOGS)
-def test_a_damaged_log_is_whole_again_at_the_end(run, goes_on, harm):
+def test_damaged_log_is_completed(run, check_resume, harm):
     log = run.path / "log.jsonl"
     log.write_bytes(harm(log.read_bytes()))
-    goes_on(run, NEWEST)
+    check_resume(run, NEWEST)
 
 
 @damaged
 @slow
-def test_a_log_that_is_gone_is_whole_again_at_the_end(run, goes_on):
+def test_missing_log_is_completed(run, check_resume):
     (run.path / "log.jsonl").unlink()
-    goes_on(run, NEWEST)
+    check_resume(run, NEWEST)
 
 
 @damaged
 @pytest.mark.parametrize("content", [b"", b'{"status": "stop', b"\xff{}", b"[]", b"{}"])
-def test_a_damaged_record_is_one_clear_error_and_the_run_stays_free(run, content):
+def test_damaged_record_raises(run, content):
     (run.path / "run.json").write_bytes(content)
     for _ in range(2):
         with pytest.raises(UserError, match=r"run\.json"):
@@ -429,7 +427,7 @@ def test_a_damaged_record_is_one_clear_error_and_the_run_stays_free(run, content
 
 
 @damaged
-def test_no_byte_of_a_manifest_changes_unseen(tmp_path):
+def test_manifest_detects_every_byte(tmp_path):
     for step, best in ((3, 3), (10, 3)):
         (tmp_path / "written").mkdir()
         (tmp_path / "written/scheduler.pt").write_bytes(b"x")
@@ -448,15 +446,15 @@ def test_no_byte_of_a_manifest_changes_unseen(tmp_path):
 
 @damaged
 @pytest.mark.parametrize("best", ["a/b", "", "..", "\0", -1, 10**40, [1], {}, 0.5, True], ids=ascii)
-def test_a_manifest_that_names_a_strange_best_checkpoint_is_passed_over(tmp_path, best):
+def test_strange_best_checkpoint_is_skipped(tmp_path, best):
     (tmp_path / "written").mkdir()
     commit(tmp_path / "written", tmp_path, 10, best)
-    found, passed = find_newest(tmp_path)
-    assert found is None and len(passed) == 1
+    found, skipped = find_newest(tmp_path)
+    assert found is None and len(skipped) == 1
 
 
 @damaged
-def test_checkpoints_that_name_each_other_as_the_best_end_in_no_loop(tmp_path):
+def test_circular_best_checkpoints_end(tmp_path):
     for step, best in ((5, 10), (10, 5)):
         (tmp_path / "written").mkdir()
         commit(tmp_path / "written", tmp_path, step, best)
@@ -464,7 +462,7 @@ def test_checkpoints_that_name_each_other_as_the_best_end_in_no_loop(tmp_path):
 
 
 @damaged
-def test_a_kept_checkpoint_keeps_the_best_one_that_it_needs(settings, tmp_path):
+def test_kept_checkpoint_keeps_best(settings, tmp_path):
     with create_run(settings, tmp_path, "run") as run:
         args, keeper, model = (
             SimpleNamespace(output_dir=run.path / "checkpoints/.staging"),
@@ -483,17 +481,17 @@ def test_a_kept_checkpoint_keeps_the_best_one_that_it_needs(settings, tmp_path):
 @pytest.mark.fault("killed")
 @slow
 @pytest.mark.parametrize("left", [True, False])
-def test_what_was_evaluated_before_the_first_step_is_in_the_log_once(settings, tmp_path, left):
+def test_first_evaluation_is_logged_once(settings, tmp_path, left):
     settings = settings.replace(eval_on_start=True)
-    whole = fine_tuning.fine_tune(settings, runs_dir=tmp_path)
-    interrupted(partial(fine_tuning.fine_tune, settings, runs_dir=tmp_path, name="stopped"), 17)
+    reference = fine_tuning.fine_tune(settings, runs_dir=tmp_path)
+    interrupt_at(partial(fine_tuning.fine_tune, settings, runs_dir=tmp_path, name="stopped"), 17)
     if not left:
         shutil.rmtree(tmp_path / "stopped/checkpoints")
-    assert fingerprint(Run.load("stopped", tmp_path).resume()) == fingerprint(whole)
+    assert fingerprint(Run.load("stopped", tmp_path).resume()) == fingerprint(reference)
 
 
 @pytest.mark.parametrize("steps, seconds", [(17, 1.0), (400, 0.3), (4000, 0.1)])
-def test_saving_takes_no_more_than_its_share_of_the_time_and_uses_it(settings, tmp_path, monkeypatch, steps, seconds):
+def test_saving_uses_its_share(settings, tmp_path, monkeypatch, steps, seconds):
     "Three epochs by a clock of the test's own, each save 0.6 s: the epochs' ends, and what can be afforded beside them"
     now, cost, saves, model = 0.0, 0.6, [], torch.nn.Linear(1, 1)
     monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now))
