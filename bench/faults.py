@@ -1,4 +1,4 @@
-"""Make the table of faults: every case of `tests/` that is marked with a fault, next to the same in plain Transformers.
+"""Make the table of faults: every case of `tests/` that is marked with a fault, next to that of plain Transformers.
 
     python bench/faults.py            # `make faults`
 
