@@ -1,0 +1,70 @@
+"Compressed files, read without unpacking them to the disk."
+
+import bz2
+import gzip
+import lzma
+import zipfile
+import zlib
+from pathlib import Path
+
+from ftkit.errors import UserError
+from ftkit.files.atomic import format_bytes
+
+COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+LIMIT = 8 * 10**9  # bytes unpacked: more is a bomb, or needs Parquet
+
+
+def read_bytes(
+    path: Path,  # a file, perhaps ending in .gz, .bz2 or .xz
+) -> bytes:
+    "Return the content of a file, unpacked. Raises `UserError` if it is damaged, or not what its name says"
+    opener = COMPRESSED.get(path.suffix.lower())
+    if opener is None:
+        return path.read_bytes()
+    try:
+        with opener(path) as f:
+            data = f.read(LIMIT + 1)
+    except EOFError:
+        raise UserError(f"{path}: is cut: the compressed file ends too early. Download it again.") from None
+    except (OSError, lzma.LZMAError, zlib.error) as e:
+        if isinstance(e, OSError) and e.errno:
+            raise
+        raise UserError(f"{path}: is not {path.suffix[1:]}-compressed, though its name says so ({e}).") from None
+    return check_size(data, path)
+
+
+def read_single_member(
+    path: Path,  # a .zip
+) -> tuple[str, bytes]:
+    "Return name and content of the one file in an archive. Raises `UserError` if there are several"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = [f for f in archive.infolist() if not f.is_dir() and not is_hidden(f.filename)]
+            if len(files) != 1:
+                names = ", ".join(f.filename for f in files[:5])
+                raise UserError(f"{path}: holds {len(files)} files ({names}). Unpack it, and name one of them.")
+            if files[0].flag_bits & 1:
+                raise UserError(f"{path}: needs a password. Unpack it first.")
+            with archive.open(files[0]) as f:
+                return files[0].filename, check_size(f.read(LIMIT + 1), path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:
+        raise UserError(f"{path}: cannot be unpacked ({e}). Download it again, or unpack it yourself.") from None
+
+
+def is_hidden(
+    name: str,  # of a member of an archive
+) -> bool:
+    "Return whether a member is the system's own: macOS adds such files"
+    return name.startswith("__MACOSX/") or Path(name).name.startswith(".")
+
+
+def check_size(
+    data: bytes,  # unpacked
+    path: Path,  # of the archive
+) -> bytes:
+    "Return the data. Raises `UserError` if it is larger than `LIMIT` or empty"
+    if len(data) > LIMIT:
+        raise UserError(f"{path}: unpacks to more than {format_bytes(LIMIT)}. Unpack it yourself, and use Parquet.")
+    if not data:
+        raise UserError(f"{path}: the file inside is empty.")
+    return data
