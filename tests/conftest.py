@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from faults import FAULTS, FaultCounter
+from filelock import FileLock
 from processes import Command
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -33,7 +35,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def ftkit():
-    "Run the command in a process of its own: `ftkit('train', '--json', cwd=...)`; from a cold start where the environment is part of the case"
+    "Run the command in a process of its own: `ftkit('train', '--json', cwd=...)`; with `env` from a cold start"
 
     def run(*args, cwd, env=None, timeout=280):
         if env is None:
@@ -98,35 +100,37 @@ def write_csv(path: Path, rows: list[dict]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, ftkit, tiny):
-    "One small run made by the command on a person's own CSV: (folder, run.json as --json printed it)"
-    folder = tmp_path_factory.mktemp("own")
+def trained(tmp_path_factory, ftkit):
+    "A copy of one small run that the command made of a person's own CSV: (folder, run.json as --json printed it)"
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    with FileLock(f"{shared}.lock"):  # the first worker trains it for all
+        if not (shared / "record.json").exists():
+            train_small_run(shared, ftkit)
+    folder = tmp_path_factory.mktemp("own") / "own"
+    shutil.copytree(shared, folder)
+    return folder, json.loads((folder / "record.json").read_text(encoding="utf-8"))
+
+
+def train_small_run(folder: Path, ftkit) -> None:
+    "Make `runs/small`, its rows `mine.csv`, its base model `tiny` and its `record.json`"
+    from ftkit.starter import tiny_gpt2
+
+    folder.mkdir()
     write_csv(folder / "mine.csv", small_rows(90))
-    keys = [
-        "--model_name_or_path",
-        tiny,
-        "--train_file",
-        "mine.csv",
-        "--text_column_name",
-        "review",
-        "--label_column_name",
-        "stars",
-    ]
-    done = ftkit(
-        "train",
-        *keys,
-        "--num_train_epochs",
-        2,
-        "--per_device_train_batch_size",
-        8,
-        "--run",
-        "small",
-        "--json",
-        cwd=folder,
-        env={},
-    )
+    keys = {
+        "model_name_or_path": tiny_gpt2(folder / "tiny"),
+        "train_file": "mine.csv",
+        "text_column_name": "review",
+        "label_column_name": "stars",
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 8,
+        "run": "small",
+    }
+    flags = [word for key, value in keys.items() for word in (f"--{key}", value)]
+    done = ftkit("train", *flags, "--json", cwd=folder, env={})
     assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout)
+    (folder / "record.json").write_text(done.stdout, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,14 +14,28 @@ import pytest
 from conftest import ROOT
 
 TOKEN = "only-for-this-test"
+NOTEBOOK = "00_ten_lines.ipynb"
 
 
-@pytest.fixture
-def lab(tmp_path):
-    "A JupyterLab on a copy of the notebooks: its address"
+def reduce_settings(notebook: dict) -> None:
+    "Change the settings of its runs to a few rows and one epoch"
+    source = "".join("".join(cell["source"]) for cell in notebook["cells"])
+    assert "max_train_samples=" in source and "num_train_epochs=" in source
+    for cell in notebook["cells"]:
+        text = re.sub(r"num_train_epochs=\d+", "num_train_epochs=1", "".join(cell["source"]))
+        cell["source"] = re.sub(r"max_train_samples=\d+", "max_train_samples=60, max_predict_samples=40", text)
+
+
+@pytest.fixture(params=["reduced", pytest.param("as it is", marks=pytest.mark.slow)])
+def lab(request, tmp_path):
+    "A JupyterLab on a copy of the first notebook: its address"
     if not Path("/usr/bin/chromium").exists():
         pytest.skip("Debian's chromium is not installed")
-    shutil.copytree(ROOT / "nbs", tmp_path / "nbs")
+    (tmp_path / "nbs").mkdir()
+    notebook = json.loads((ROOT / "nbs" / NOTEBOOK).read_text(encoding="utf-8"))
+    if request.param == "reduced":
+        reduce_settings(notebook)
+    (tmp_path / "nbs" / NOTEBOOK).write_text(json.dumps(notebook), encoding="utf-8")
     settings = {
         "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
         "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
@@ -71,7 +84,7 @@ def test_ten_lines_run_in_jupyterlab(lab):
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
-        page.goto(lab.format("00_ten_lines.ipynb"))
+        page.goto(lab.format(NOTEBOOK))
         page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-CodeCell", timeout=60_000)
         page.wait_for_function(
             "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status==='idle'", timeout=60_000

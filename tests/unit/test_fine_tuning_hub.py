@@ -1,10 +1,23 @@
 "The article's experiment, unchanged, against a Hub on 127.0.0.1."
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
+import pytest
 from hub import serve
 
+ASK = """
+import contextlib, io, json
+from ftkit.cli.main import main
+said = {}
+for key in ("dataset_name", "model_name_or_path"):
+    with contextlib.redirect_stderr(io.StringIO()) as error:
+        said[key] = main(["train", "--" + key, "nobody/nothing"]), error.getvalue()
+print(json.dumps(said))
+"""
 TEXTS = {
     "negative": "the train was late again",
     "neutral": "the meeting is at noon",
@@ -45,20 +58,20 @@ def test_preset_runs_from_a_hub(tmp_path, ftkit, tiny):
     assert any("gpt2/resolve" in r for r in requests) and any("tweet_sentiment_extraction" in r for r in requests)
 
 
-def test_unknown_hub_name_is_refused(tmp_path, ftkit):
-    (tmp_path / "hub").mkdir()
-    with serve(tmp_path / "hub") as (address, _):
-        env = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}
-        done = ftkit("train", "--dataset_name", "nobody/nothing", cwd=tmp_path, env=env)
-        model = ftkit("train", "--model_name_or_path", "nobody/nothing", cwd=tmp_path, env=env)
-    assert (
-        done.returncode == 2
-        and done.stderr.startswith("ftkit: dataset_name = nobody/nothing")
-        and done.stderr.count("\n") == 1
-    )
-    assert (
-        model.returncode == 2
-        and model.stderr.startswith("ftkit: model_name_or_path = nobody/nothing")
-        and model.stderr.count("\n") == 1
-    )
-    assert not (tmp_path / "runs").exists()
+@pytest.mark.parametrize("key", ["dataset_name", "model_name_or_path"])
+def test_unknown_hub_name_is_refused(unknown_names, key):
+    code, error = unknown_names[key]
+    assert code == 2 and error.startswith(f"ftkit: {key} = nobody/nothing") and error.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def unknown_names(tmp_path_factory):
+    "What the command says to a name that an empty Hub does not have: key -> (exit code, stderr)"
+    folder = tmp_path_factory.mktemp("unknown")
+    (folder / "hub").mkdir()
+    with serve(folder / "hub") as (address, _):
+        env = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(folder / "cache"), "HF_HUB_OFFLINE": "0"}
+        done = subprocess.run([sys.executable, "-c", ASK], cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "runs").exists()
+    return json.loads(done.stdout)
