@@ -150,7 +150,7 @@ print(np.abs(predict_logits(model, tokenizer, texts, 1000) - wanted).max() < 1e-
     assert "out of memory: continuing with batches of 10" in done.stderr
 
 
-TEXTS = [
+MIXED_TEXTS = [
     GOOD,
     "no",
     BAD + ", and then it rained for the rest of the day while we waited",
@@ -163,10 +163,10 @@ TEXTS = [
 
 def test_logits_ignore_the_batch(classifier):
     model, tokenizer = classifier
-    alone = np.concatenate([predict_logits(model, tokenizer, [t]) for t in TEXTS])
-    order = np.random.default_rng(0).permutation(len(TEXTS))
-    shuffled = predict_logits(model, tokenizer, [TEXTS[i] for i in order], batch_size=3)
-    assert np.abs(predict_logits(model, tokenizer, TEXTS) - alone).max() < 1e-5
+    alone = np.concatenate([predict_logits(model, tokenizer, [t]) for t in MIXED_TEXTS])
+    order = np.random.default_rng(0).permutation(len(MIXED_TEXTS))
+    shuffled = predict_logits(model, tokenizer, [MIXED_TEXTS[i] for i in order], batch_size=3)
+    assert np.abs(predict_logits(model, tokenizer, MIXED_TEXTS) - alone).max() < 1e-5
     assert np.abs(shuffled - alone[order]).max() < 1e-5
     assert alone.dtype == np.float32 and np.abs(alone[0] - alone[2]).max() > 1e-4
 
