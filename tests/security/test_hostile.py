@@ -1159,7 +1159,10 @@ def test_hostile_output_path_is_refused(places, root, monkeypatch, capsys, path)
 def test_linked_output_is_replaced(root, outside, tmp_path, capsys):
     (tmp_path / "out.csv").symlink_to(outside / "secret.txt")
     before = read_files(outside)
-    assert run_command(capsys, "predict", "own", "a text", "--runs_dir", root, "--out", tmp_path / "out.csv")[0] == 0
+    words = ["predict", "own", "a text", "--runs_dir", root, "--out", tmp_path / "out.csv"]
+    assert run_command(capsys, *words)[0] == 2 and read_files(outside) == before
+    code, text = run_command(capsys, *words, "--force")
+    assert code == 0, text
     assert read_files(outside) == before and not (tmp_path / "out.csv").is_symlink()
 
 
