@@ -1,4 +1,4 @@
-"""A pretrained backbone, a new head, and which of the weights may learn.
+"""A pretrained backbone, a new head, and a choice of which weights to train.
 
 Docs: https://ftkit.github.io/ftkit/model_init.html.md"""
 
