@@ -17,6 +17,7 @@ from ftkit.files.rows import Table, to_text
 TEXT_KEYS = "text sentence tweet post review comment message content body utterance question document".split()
 LABEL_KEYS = set("label labels class category target sentiment intent topic".split())
 ANSWERS = {"accept", "reject", "ignore"}  # of Prodigy
+NO_QUESTION = ""  # of a record that was discarded without an answer
 # of Argilla 1: https://docs.v1.argilla.io, "Record status"
 STATUSES = {"default", "edited", "validated", "discarded"}
 # columns of Label Studio's CSV and JSON_MIN exports that differ between two annotations of one task
@@ -476,6 +477,8 @@ def unpack_argilla(table: Table) -> Table:
     ids = table.columns.get("id") or [table.number(i) for i in range(len(table))]
     labels = {}
     for question, rows in collected.items():
+        if question == NO_QUESTION:
+            continue
         answers = [[as_list(value) for value, status in row if status in (None, "submitted")] for row in rows]
         if any(is_span(value) for row in answers for answer in row for value in answer):
             raise UserError(f"{table.source}: {SPANS}")
@@ -506,7 +509,7 @@ def read_responses(
             value = answer.get("value") if isinstance(answer, dict) else answer
             found.setdefault(question, []).append((value, person.get("status")))
         if not values and person.get("status"):
-            found.setdefault("label", []).append((None, person["status"]))
+            found.setdefault(NO_QUESTION, []).append((None, person["status"]))
     return found
 
 
