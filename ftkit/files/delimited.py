@@ -45,17 +45,30 @@ IMPOSTORS = [  # how a text starts, what it is, what to do
         "Get the file with `git lfs pull`",
     ),
     (r"[./]*(git/)?annex/objects/", "is a git-annex pointer, not the data", "Get the file with `git annex get`"),
-    (rf"(<\?xml.*?\?>\s*|<!--.*?-->\s*)*<({TAG})\b", "is a web page (HTML), not a table", "Download the file itself"),
+    (
+        rf"(?><\?xml.*?\?>\s*|<!--.*?-->\s*)*+<({TAG})\b",
+        "is a web page (HTML), not a table",
+        "Download the file itself",
+    ),
     (
         r"<\?xml|<!--.*?-->\s*<\w",
         "is an XML file, not a table",
         "Save it as CSV",
     ),
     (r"\{\\rtf", "is an RTF document, not a table", "Save it as CSV or plain text"),
-    (r"(%[^\r\n]*\s+)*\\(documentclass|documentstyle|begin\{|usepackage)", "is a LaTeX file", "Save its table as CSV"),
-    (r"(%[^\r\n]*\s+)*@relation\b", "is an ARFF file (Weka)", "Save it as CSV"),
-    (r"%PDF-|PK\x03\x04|PAR1|\x1f\x8b|\xd0\xcf\x11\xe0", "is a binary file, not text", "Save its table as CSV"),
+    (
+        r"(%[^\r\n]*[\r\n]\s*)*\\(documentclass|documentstyle|begin\{|usepackage)",
+        "is a LaTeX file",
+        "Save its table as CSV",
+    ),
+    (r"(%[^\r\n]*[\r\n]\s*)*@relation\b", "is an ARFF file (Weka)", "Save it as CSV"),
+    (
+        r"%PDF-|PK\x03\x04|PAR1[\0-\x1f]|\x1f\x8b|\xd0\xcf\x11\xe0",
+        "is a binary file, not text",
+        "Save its table as CSV",
+    ),
     (r"[^\r\n]*\|[^\r\n]*[\r\n]+\|?[ :-]*-{3}[ :|-]*[\r\n]", "is a Markdown table", "Save it as CSV"),
+    (r"\[?\s*\{\s*'[^'\r\n]*'\s*:", "holds Python dictionaries, not delimited rows", "Write them with json.dump"),
     (r"__label__", "holds fastText lines (`__label__pos some text`), not delimited rows", "Give it the ending .txt"),
 ]
 JSON_STARTS = re.compile(r'\[?\s*\{\s*("[^"\r\n]*"\s*:|\})|\[\s*\]')
@@ -192,6 +205,8 @@ def open_body(
         raise UserError(f"{source}: quoting = {options.quoting} is unknown. Write quotes or none.")
     unused = tuple(islice((c for c in map(chr, range(0xE000, 0x10FFFF)) if c not in text), 2))
     body = Body(lines, text, source, options, suffix.lower(), names, unused)
+    if "\n" in text and text.count("\r") > text.count("\r\n"):
+        body.notes.append("line breaks are mixed: a carriage return alone ends a line too")
     body = skip_comments(skip_separator(body))
     if body.first:
         body = replace(body, text="".join(lines[body.first :]))
@@ -409,6 +424,9 @@ def scan(
                 fit.header, fit.header_line = fields, start
                 if reading.delimiter and len(fields) < 2:
                     return fit
+                if splits_quotes(body, reading, fields):
+                    fit.line, fit.fault = start, "a name in quotes is split"
+                    return fit
                 continue
             fit.width = fit.width or len(fields)
             if len(fields) != fit.width or not matches_header(fields, fit.header):
@@ -420,6 +438,18 @@ def scan(
     except QuoteFault as e:
         fit.line, fit.fault = e.line, e.why
     return fit
+
+
+def splits_quotes(
+    body: Body,
+    reading: Reading,
+    header: list[str],
+) -> bool:
+    'Return whether a reading without quoting splits a name such as `"text, all"`'
+    if reading.quote or not reading.delimiter or body.options.quoting:
+        return False
+    names = [name for name in map(str.strip, header) if name.count('"') == 1]
+    return any(name.startswith('"') or name.endswith('"') for name in names)
 
 
 def is_header(
@@ -624,8 +654,11 @@ def begins_fields(
     reading: Reading,
 ) -> bool:
     "Return whether a quote stands at the beginning of a field, so that it may be syntax"
-    before = rf"|{re.escape(reading.delimiter)} *" if reading.delimiter else ""
-    return re.search(rf"(?:^|[\r\n]{before}){reading.quote}", body.text) is not None
+    quote, text = reading.quote, body.text
+    edges = ["\n", "\r", *filter(None, [reading.delimiter])]
+    if text.startswith(quote) or any(edge + quote in text for edge in edges):
+        return True
+    return reading.spaced and re.search(rf"{re.escape(reading.delimiter)} +{quote}", text) is not None
 
 
 def settle_quoting(
@@ -639,7 +672,7 @@ def settle_quoting(
     both = plain is not None and plain.fits
     if not begins_fields(body, quoted.reading):
         return plain if both else quoted
-    if body.options.quoting == "quotes" or not quoted.runs + [None] * quoted.wrapped:
+    if body.options.quoting == "quotes" or not (quoted.runs or quoted.wrapped):
         return quoted
     if both and quoted.reading.delimiter == "\t":
         return settle_tabs(body, plain, quoted)
@@ -647,8 +680,8 @@ def settle_quoting(
     if not both:
         evidence += quoted.wrapped
     doubtful = len(quoted.runs)
-    if evidence < doubtful or (both and evidence <= doubtful):
-        refuse_run(body, quoted.runs[0] if quoted.runs else None)
+    if evidence < doubtful or (both and 0 < doubtful == evidence):
+        refuse_run(body, *quoted.runs[0])
     return quoted
 
 
@@ -658,13 +691,14 @@ def settle_tabs(
     quoted: Fit,
 ) -> Fit:
     "Return the lines as they are: most TSV files have no quoting. Raises `UserError` if this one seems to have some"
-    if is_quoted_header(quoted, body):
+    if is_quoted_header(quoted, body) or not quoted.runs:
         return quoted
     other_ends = any(
         get_end(body.lines[i]) != get_end(body.lines[e - 1]) for s, e in quoted.runs for i in range(s, e - 1)
     )
-    if other_ends or count_evidence(body, quoted.reading) > len(quoted.runs):
-        refuse_run(body, quoted.runs[0] if quoted.runs else None)
+    doubled = any('""' in "".join(body.lines[start:end]) for start, end in quoted.runs)
+    if other_ends or doubled or count_evidence(body, quoted.reading) > len(quoted.runs):
+        refuse_run(body, *quoted.runs[0])
     return plain
 
 
@@ -689,10 +723,10 @@ def is_quoted_header(
 
 def refuse_run(
     body: Body,
-    run: tuple[int, int] | None,  # the indexes of its first line and the line after it
+    start: int,  # index of the line at which the quote opens
+    end: int,  # index of the line after the cell
 ) -> None:
     "Raise `UserError` for a quoted cell that may have swallowed rows"
-    start, end = run
     raise UserError(
         f"{body.source}, line {start + 1}: the quote that opens here closes in line {end}, but the lines between "
         "look like rows of their own. Write quoting = none if quotes are part of the text, "
@@ -787,14 +821,19 @@ def find_one_column(
     single = re.fullmatch(r'\s*"(?:[^"]|"")*"\s*', first)
     if not body.names and not single and any(d in first for d in delimiters):
         return None
-    if not body.names:
-        refuse_odd_header(body, delimiters)
+    if single and sum(is_usual_name(n) for n in re.split(r"[,;\t|]", first)) > 1:
+        raise UserError(
+            f"{body.source}: each line stands in quotes as a whole ({first[:40]}). Delete the quotes around the lines."
+        )
     plain, quoted = scan_both(body, None)
     if not any(f and f.fits for f in (plain, quoted)):
         if plain is None and quoted is not None:
             refuse_quotes(body, quoted)
         return None
-    return settle_quoting(body, plain, quoted)
+    fit = settle_quoting(body, plain, quoted)
+    if not body.names and not fit.reading.quote:
+        refuse_odd_header(body, delimiters)
+    return fit
 
 
 # What is refused
@@ -857,7 +896,7 @@ def is_prose(
         return True
     if any(is_usual_name(name) for name in fields[-1]):
         return False
-    return all(len(f) == 1 for f in fields) or not all(is_name(name) for name in fields[0])
+    return all(len(f) == 1 for f in fields) or all(is_name(h) for h in fit.header)
 
 
 def refuse_odd_header(
@@ -996,7 +1035,9 @@ def build_table(
     if fit.header_line is not None and not body.names:
         refuse_title(body, fit, names, values, numbers)
         refuse_missing_header(source, names, values)
+    refuse_second_names(body, fit, values)
     refuse_doubles(source, names)
+    refuse_shifted(body, fit, names, values, numbers)
     refuse_rows_in_cell(body, fit, values)
     if repeated:
         plural = f"{len(repeated)} repeated header lines" if len(repeated) > 1 else "1 repeated header line"
@@ -1049,7 +1090,8 @@ def collect_values(
     anchor = next(i for i, name in enumerate(names) if name)
     known, blank, continued, after = names[anchor], 0, 0, body.first
     for start, end, fields in read_records(body, fit.reading):
-        blank += sum(is_blank(line, fit.reading.delimiter) for line in body.lines[after:start])
+        if after < start:
+            blank += sum(is_blank(line, fit.reading.delimiter) for line in body.lines[after:start])
         continued += end - start - 1
         after = end
         if start == fit.header_line:
@@ -1109,6 +1151,20 @@ def refuse_missing_header(
         raise UserError(
             f"{source}: the first line looks like a row ({sign}). If the file has no header, write column_names = "
             f"{suggest_names(values)}. If it is the header, write column_names = {', '.join(n[:40] for n in names)}."
+        )
+
+
+def refuse_second_names(
+    body: Body,
+    fit: Fit,
+    values: list[list[str]],
+) -> None:
+    "Raise `UserError` if names were given and the first row holds other names"
+    first = [column[0] for column in values]
+    if body.names and fit.header_line is None and len(first) > 1 and all(is_usual_name(f) for f in first):
+        raise UserError(
+            f"{body.source}: column_names says that there is no header, but the first line looks like one "
+            f"({', '.join(first[:5])}). Delete the line or column_names."
         )
 
 
@@ -1196,6 +1252,28 @@ def refuse_doubles(
         raise UserError(f"{source}: two columns are named '{twice[0]}'. Rename one.")
 
 
+def refuse_shifted(
+    body: Body,
+    fit: Fit,
+    names: list[str],
+    values: list[list[str]],
+    numbers: list[int],
+) -> None:
+    "Raise `UserError` if a label stands in the column after the last name: a text before it holds the delimiter"
+    last = max(i for i, name in enumerate(names) if name)
+    if last + 1 >= len(names):
+        return
+    labels = set(values[last])
+    if len(labels) > max(len(numbers) / 2, 10):
+        return
+    for number, value, before in zip(numbers, values[last + 1], values[last]):
+        if value.strip() and value in labels and value != before:
+            raise UserError(
+                f"{body.source}, line {number}: '{value[:40]}' stands behind the column {names[last]}, which holds it "
+                f"in other lines. If a text holds a {DELIMITERS[fit.reading.delimiter]}, put quotes around it."
+            )
+
+
 def refuse_rows_in_cell(
     body: Body,
     fit: Fit,
@@ -1213,7 +1291,7 @@ def refuse_rows_in_cell(
                 line.rstrip("\r\n").split(fit.reading.delimiter) for line in body.lines[start:end] if line.strip()
             ]
             if all(f[column].strip(' "') in found for f in fields):
-                refuse_run(body, (start, end))
+                refuse_run(body, start, end)
 
 
 def note_reading(
