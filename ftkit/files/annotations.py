@@ -23,7 +23,7 @@ STATUSES = {"default", "edited", "validated", "discarded"}
 # columns of Label Studio's CSV and JSON_MIN exports that differ between two annotations of one task
 ANNOTATION_COLUMNS = {"annotator", "annotation_id", "created_at", "updated_at", "lead_time"}
 QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
-QUOTED_LIST = re.compile(rf"[\[({{]\s*(?:{QUOTED})(?:(?:\s*,)?\s*(?:{QUOTED}))*\s*,?\s*[\])}}]")
+QUOTED_LIST = re.compile(rf"[\[({{]\s*+(?:{QUOTED})(?:\s*+(?:,\s*+)?(?:{QUOTED}))*+\s*+(?:,\s*+)?[\])}}]")
 NUMBER_LIST = re.compile(r"\[\s*-?[\d.]+(?:[\s,]+-?[\d.]+)*\s*\]")  # [1], [1, 2] and numpy's [1 2]
 EMPTY_LISTS = ("[]", "()", "set()")
 DELIMITERS = (";", "|", "#", ",", "/")

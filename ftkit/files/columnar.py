@@ -380,7 +380,7 @@ def read_sheet(
     check_names(list(names.values()), source)
     columns = {name: [row[i] for row in grid] for i, name in names.items()}
     if errors:
-        notes.append(f"{len(errors)} cells with an error such as {errors[0]} were read as empty")
+        notes.append(f"cells with an error such as {errors[0]} were read as empty: {len(errors)}")
     note_limits(columns, numbers, notes)
     return Table(columns, source, "Excel", numbers=numbers, notes=notes)
 

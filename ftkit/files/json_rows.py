@@ -212,7 +212,7 @@ def decode(
     text: str,  # one JSON value
 ) -> object:
     "Return the value of a JSON text"
-    return make_decoder().decode(text)
+    return DECODER.decode(text)
 
 
 def join_pairs(
@@ -224,6 +224,9 @@ def join_pairs(
         key = Counter(k for k, _ in pairs).most_common(1)[0][0]
         raise DuplicateKey(f"an object has the key '{shorten(key)}' twice. Delete one, or rename it.")
     return joined
+
+
+DECODER = make_decoder()
 
 
 def find_duplicate(
@@ -408,11 +411,18 @@ def read_splits(
     if not parts:
         raise UserError(f"{source}: there are no rows in {name_some(left_out)}. {WANTED}")
     pairs = [p for v in parts.values() if is_list_of(v, list) for p in v if len(p) == 2]
-    order = find_label(pairs) if pairs else None
+    order = find_label(pairs) if pairs else None  # by all splits: a small one does not tell
+    plain = [v for v in parts.values() if isinstance(v, dict) and all(isinstance(x, str) for x in v.values())]
+    are_mappings = is_mapping({text: label for part in plain for text, label in part.items()})
     tables = {}
     for name, part in parts.items():
         place = f"{source}, '{name}'"
-        tables[name] = read_list(part, place, order) if isinstance(part, list) else read_dictionary(part, place)
+        if isinstance(part, list):
+            tables[name] = read_list(part, place, order)
+        elif are_mappings and part in plain:
+            tables[name] = read_mapping(part, place)
+        else:
+            tables[name] = read_dictionary(part, place)
         if left_out:
             tables[name].notes.append(f"{name_some(left_out)} left out: no rows")
     return tables

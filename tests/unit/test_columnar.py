@@ -217,7 +217,7 @@ def test_excel_notes_errors_and_limits(tmp_path):
     cells = {**CELLS, "B3": "#N/A", "A2": "a" * 32_767}
     table = read_excel(write_sheets(tmp_path / "a.xlsx", Rows=cells), OPTIONS)
     assert table.columns["label"] == ["1", None]
-    assert "1 cells with an error such as B3 (#N/A) were read as empty" in table.notes
+    assert "cells with an error such as B3 (#N/A) were read as empty: 1" in table.notes
     assert any("32,767 characters" in note for note in table.notes)
 
 

@@ -128,6 +128,8 @@ def test_splits_keep_their_keys(part, names):
 def test_small_split_follows_others():
     tables = read({"train": PAIRS, "oos_test": [["what is this", "oos"]]})
     assert tables["oos_test"].columns == {"text": ["what is this"], "label": ["oos"]}
+    tables = read({"train": dict(PAIRS), "test": {"what is this": "pos"}})
+    assert tables["test"].columns == {"text": ["what is this"], "label": ["pos"]}
 
 
 def test_keys_without_rows_noted():
