@@ -18,8 +18,11 @@ context.set_forkserver_preload(["ftkit.fine_tuning", "ftkit.cli.main", "ftkit.ru
 
 def child(argv: list[str], cwd: str, env: dict[str, str], files: tuple[str, str], before) -> None:
     "In the forked process: the command, with its output in files"
+    import torch
+
     from ftkit.cli.main import main
 
+    torch.set_num_threads(1)  # several processes share the cores
     multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked from a server
     os.chdir(cwd)
     os.environ.update(env)

@@ -1,112 +1,41 @@
-"Runs that survive: real processes, really killed, and gone on with to the same bits."
+"Runs that survive: real processes, really killed, and resumed to the same bits."
 
-import json
+import shutil
 import signal
-import time
 
 import pytest
-from conftest import small_rows, write_csv
 from processes import Command
+from runs import read_files, read_fingerprint, read_losses, signal_at, wait_for
 
-KEYS = [
-    "--train_file",
-    "mine.csv",
-    "--text_column_name",
-    "review",
-    "--label_column_name",
-    "stars",
-    "--baselines",
-    "majority",
-]
-KEYS += [
-    "--dropout",
-    0.1,
-    "--save_total_limit",
-    2,
-    "--num_train_epochs",
-    5,
-    "--per_device_train_batch_size",
-    4,
-    "--logging_steps",
-    1,
-    "--learning_rate",
-    1e-3,
-]
+from ftkit.fine_tuning import Run
+from ftkit.runs.checkpoints import find_newest, parse_step
+from survival.commands import start_training
+
 VARIANTS = {
     "grouped": [],
-    "random": ["--train_sampling_strategy", "random"],
-    "accumulation": ["--gradient_accumulation_steps", 2],
+    "random order": ["--train_sampling_strategy", "random"],
+    "accumulation": ["--gradient_accumulation_steps", 2, "--per_device_train_batch_size", 4],
     "lora": ["--method", "lora"],
-    "early stopping": ["--early_stopping_patience", 2],
+    "early stopping": ["--early_stopping_patience", 2, "--num_train_epochs", 8],
     "workers": ["--dataloader_num_workers", 2],
     "steps between evaluations": ["--eval_strategy", "steps", "--eval_steps", 7],
     "ten steps a log line": ["--logging_steps", 10],
 }
-KILLED_AT = {"first epoch": 10, "second epoch": 24, "after a save": 0}
-FAST = {("grouped", "second epoch"), ("lora", "second epoch"), ("early stopping", "after a save")}
-
-
-def start_training(folder, tiny, name, *more):
-    "Training as a process of its own"
-    return Command("train", *KEYS, "--model_name_or_path", tiny, "--run", name, *more, cwd=folder)
-
-
-def read_losses(folder, name):
-    "(step, loss) of every training step in the log"
-    file = folder / "runs" / name / "log.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")] if file.exists() else []
-    return [(r["step"], r["loss"]) for r in rows if "loss" in r]
-
-
-def signal_at(process, folder, name, step, number):
-    "Send a signal when a step has been logged (0: when the second checkpoint is there); False where the process was faster"
-    reached = (
-        (lambda: any(s >= step for s, _ in read_losses(folder, name)))
-        if step
-        else (lambda: len(list((folder / "runs" / name / "checkpoints").glob("step-*"))) > 1)
-    )
-    for _ in range(60_000):
-        if reached():
-            process.send_signal(number)
-            return True
-        if process.poll() is not None:
-            return False
-        time.sleep(0.002)
-    raise TimeoutError
-
-
-def fingerprint(folder, name):
-    "Weights, optimizer at the last step, and every loss"
-    record = json.loads((folder / "runs" / name / "run.json").read_text())
-    last = max((folder / "runs" / name / "checkpoints").glob("step-*"), key=lambda p: int(p.name[5:]))
-    files = json.loads((last / "manifest.json").read_text())["files"]
-    return (
-        record["status"],
-        record["weights"],
-        files["optimizer.pt"]["sha256"],
-        files["rng_state.pth"]["sha256"],
-        read_losses(folder, name),
-    )
+KILLED_AT = {"first epoch": 5, "second epoch": 14, "after a save": 0}  # of 9 steps each
+FAST = {("grouped", "second epoch"), ("lora", "second epoch")}
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("survival")
-    write_csv(folder / "mine.csv", small_rows(90))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def reference(folder, tiny):
-    "The run that nobody disturbed, for each variant: made once"
-    made = {}
+def reference(public_folder, public_base, finished_run):
+    "What identifies the run of a variant that nothing happened to: each made once"
+    made = {"grouped": read_fingerprint(finished_run)}
 
     def run(variant="grouped"):
         if variant not in made:
-            name = f"whole-{len(made)}"
-            process = start_training(folder, tiny, name, *VARIANTS[variant])
+            process = start_training(public_folder, public_base, f"reference-{len(made)}", *VARIANTS[variant])
             assert process.wait(200) == 0, process.stderr
-            made[variant] = fingerprint(folder, name)
+            made[variant] = read_fingerprint(public_folder / f"runs/reference-{len(made)}")
         return made[variant]
 
     return run
@@ -115,88 +44,72 @@ def reference(folder, tiny):
 @pytest.mark.fault("killed")
 @pytest.mark.parametrize(
     "variant, moment",
-    [pytest.param(v, m, marks=[] if (v, m) in FAST else pytest.mark.slow) for v in VARIANTS for m in KILLED_AT],
+    [pytest.param(v, m, marks=[] if (v, m) in FAST else SLOW) for v in VARIANTS for m in KILLED_AT],
 )
-def test_killed_run_resumes_identically(folder, tiny, ftkit, reference, variant, moment):
-    from ftkit.fine_tuning import Run
-
+def test_killed_run_resumes_identically(public_folder, public_base, reference, variant, moment):
     name = f"{variant}-{moment}".replace(" ", "-")
-    killed = start_training(folder, tiny, name, *VARIANTS[variant])
-    assert signal_at(killed, folder, name, KILLED_AT[moment], signal.SIGKILL)
-    assert killed.wait(60) == -signal.SIGKILL
-    assert Run.load(name, folder / "runs").status == "failed"
-    resumed = ftkit("train", "--resume", name, "--json", cwd=folder)
-    assert resumed.returncode == 0, resumed.stderr
-    assert fingerprint(folder, name) == reference(variant)
+    path = public_folder / "runs" / name
+    process = start_training(public_folder, public_base, name, *VARIANTS[variant])
+    if KILLED_AT[moment]:
+        signal_at(process, path, KILLED_AT[moment], signal.SIGKILL)
+    else:
+        wait_for(process, lambda: len(list((path / "checkpoints").glob("step-*"))) > 1)
+        process.send_signal(signal.SIGKILL)
+    assert process.wait(60) == -signal.SIGKILL
+    assert Run(path).status == "failed"
+    resumed = Command("train", "--resume", name, "--json", cwd=public_folder)
+    assert resumed.wait() == 0, resumed.stderr
+    assert read_fingerprint(path) == reference(variant)
 
 
 @pytest.mark.fault("stopped")
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_run_resumes_identically(folder, tiny, ftkit, reference, number, code):
-    from ftkit.runs.checkpoints import find_newest, parse_step
-
-    name = f"stopped-{code}"
-    process = start_training(folder, tiny, name)
-    assert signal_at(process, folder, name, 20, number)
+@pytest.mark.parametrize("number, code", [pytest.param(signal.SIGINT, 130, marks=SLOW), (signal.SIGTERM, 143)])
+def test_stopped_run_resumes_identically(public_folder, public_base, reference, number, code):
+    path = public_folder / f"runs/stopped-{code}"
+    process = start_training(public_folder, public_base, path.name)
+    signal_at(process, path, 15, number)
     assert process.wait(30) == code
     assert "--resume" in process.stderr
-    record = json.loads((folder / "runs" / name / "run.json").read_text())
-    assert record["status"] == "stopped" and record["reason"] == {130: "interrupted", 143: "terminated"}[code]
-    checkpoint, skipped = find_newest(folder / "runs" / name / "checkpoints")
-    assert skipped == [] and parse_step(checkpoint) == read_losses(folder, name)[-1][0] >= 20
-    assert ftkit("train", "--resume", name, cwd=folder).returncode == 0
-    assert fingerprint(folder, name) == reference()
+    run = Run(path)
+    assert run.status == "stopped" and run.record["reason"] == {130: "interrupted", 143: "terminated"}[code]
+    checkpoint, skipped = find_newest(path / "checkpoints")
+    assert skipped == [] and parse_step(checkpoint) == read_losses(run)[-1][0] >= 15
+    assert Command("train", "--resume", path.name, cwd=public_folder).wait() == 0
+    assert read_fingerprint(path) == reference()
 
 
+@pytest.mark.slow
 @pytest.mark.fault("damaged checkpoint")
-def test_damaged_checkpoint_is_skipped(folder, tiny, ftkit, reference):
-    process = start_training(folder, tiny, "damaged", "--save_total_limit", 5)
-    assert signal_at(process, folder, "damaged", 60, signal.SIGKILL)
+def test_damaged_checkpoint_is_skipped(public_folder, public_base, reference):
+    path = public_folder / "runs/damaged"
+    process = start_training(public_folder, public_base, "damaged", "--save_total_limit", 5)
+    signal_at(process, path, 25, signal.SIGKILL)
     process.wait(60)
-    checkpoints = sorted((folder / "runs/damaged/checkpoints").glob("step-*"), key=lambda p: int(p.name[5:]))
-    assert len(checkpoints) >= 2
-    optimizer = checkpoints[-1] / "optimizer.pt"
+    newest, _ = find_newest(path / "checkpoints")
+    optimizer = newest / "optimizer.pt"
     optimizer.write_bytes(optimizer.read_bytes()[:-100])
-    resumed = ftkit("train", "--resume", "damaged", cwd=folder)
-    assert (
-        resumed.returncode == 0
-        and f"{checkpoints[-1].name} was skipped: optimizer.pt has changed since it was written" in resumed.stderr
-    )
-    assert fingerprint(folder, "damaged") == reference()
+    resumed = Command("train", "--resume", "damaged", cwd=public_folder).result()
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"{newest.name} was skipped: optimizer.pt has changed since it was written" in resumed.stderr
+    assert read_fingerprint(path) == reference()
 
 
 @pytest.mark.fault("not finite")
-def test_not_finite_gradient_stops_command(folder, tiny, ftkit):
-    done = ftkit(
-        "train",
-        *KEYS,
-        "--model_name_or_path",
-        tiny,
-        "--learning_rate",
-        1e30,
-        "--max_grad_norm",
-        0,
-        "--run",
-        "nan",
-        cwd=folder,
-    )
-    record = json.loads((folder / "runs/nan/run.json").read_text())
-    assert (
-        done.returncode == 1
-        and done.stderr.strip().splitlines()[-1].startswith("ftkit: step ")
-        and "learning rate" in done.stderr
-    )
-    assert "Traceback" not in done.stderr
-    assert record["status"] == "failed" and "not finite" in record["reason"]
-    assert all(loss not in (0.0, "nan", "NaN") for _, loss in read_losses(folder, "nan"))
+def test_not_finite_gradient_stops_command(public_folder, public_base):
+    keys = ["--learning_rate", 1e30, "--max_grad_norm", 0]
+    done = start_training(public_folder, public_base, "nan", *keys).result()
+    assert done.returncode == 1 and "learning rate" in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("ftkit: step ")
+    run = Run(public_folder / "runs/nan")
+    assert run.status == "failed" and "not finite" in run.record["reason"]
+    assert all(loss not in (0.0, "nan", "NaN") for _, loss in read_losses(run))
 
 
-def test_finished_run_refuses_resume(folder, tiny, ftkit):
-    small = ["--num_train_epochs", 1]
-    assert ftkit("train", *KEYS, *small, "--model_name_or_path", tiny, "--run", "done", cwd=folder).returncode == 0
-    before = {p: p.read_bytes() for p in (folder / "runs/done").rglob("*") if p.is_file()}
-    done = ftkit("train", "--resume", "done", cwd=folder)
+def test_finished_run_refuses_resume(public_folder, finished_run):
+    path = shutil.copytree(finished_run, public_folder / "runs/done")
+    before = read_files(path)
+    done = Command("train", "--resume", "done", cwd=public_folder).result()
     assert done.returncode == 2 and "it is finished: there is nothing to resume" in done.stderr
-    done = ftkit("train", "--resume", "done", "--seed", 1, cwd=folder)
+    done = Command("train", "--resume", "done", "--seed", 1, cwd=public_folder).result()
     assert done.returncode == 2 and "--resume continues a run with its own settings" in done.stderr
-    assert {p: p.read_bytes() for p in (folder / "runs/done").rglob("*") if p.is_file()} == before
+    assert read_files(path) == before

@@ -164,7 +164,7 @@ def test_pipe_as_lock_returns(tmp_path):
 
 
 def test_missing_train_split_raises(short_settings, tmp_path):
-    with pytest.raises(UserError, match="has no 'train'. It has: validation"):
+    with pytest.raises(UserError, match="has no split 'train'. It has: validation"):
         fine_tune(short_settings, {"validation": SHORT_ROWS}, tmp_path)
 
 

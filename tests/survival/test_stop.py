@@ -19,42 +19,28 @@ from pathlib import Path
 import pytest
 from conftest import small_rows, write_csv
 from processes import Command
+from runs import make_flags, read_fingerprint, wait_for
 
 from ftkit.cli.main import main
 from ftkit.errors import RunFailed, UserError
 from ftkit.fine_tuning import Run
 from ftkit.runs.checkpoints import find_newest
 from ftkit.runs.folder import RunFolder
+from survival.commands import COLUMNS, get_line, start_training
 
 INT, TERM, KILL, NOTHING = signal.SIGINT, signal.SIGTERM, signal.SIGKILL, 0
-KEYS = [
-    "--train_file",
-    "mine.csv",
-    "--text_column_name",
-    "review",
-    "--label_column_name",
-    "stars",
-    "--baselines",
-    "majority,tfidf",
-    "--dropout",
-    0.1,
-    "--num_resamples",
-    200,
-]
-KEYS += [
-    "--num_train_epochs",
-    3,
-    "--save_total_limit",
-    2,
-    "--per_device_train_batch_size",
-    8,
-    "--per_device_eval_batch_size",
-    2,
-    "--logging_steps",
-    1,
-    "--learning_rate",
-    1e-3,
-]
+KEYS = {
+    **COLUMNS,
+    "baselines": "majority,tfidf",
+    "dropout": 0.1,
+    "num_resamples": 200,
+    "num_train_epochs": 3,
+    "save_total_limit": 2,
+    "per_device_train_batch_size": 8,
+    "per_device_eval_batch_size": 2,
+    "logging_steps": 1,
+    "learning_rate": 1e-3,
+}
 STEP, EVALUATION = (
     "ftkit.trainer.OrderedTrainer.training_step",
     "transformers.Trainer.prediction_step",
@@ -145,7 +131,7 @@ TWICE = {
         ("ftkit.runs.session.find_newest", 1),
     ],
 }
-FAST = {"an epoch's end", "a checkpoint gets its name", "the model is saved"}
+FAST = {"a checkpoint gets its name", "the model is saved"}
 TERMINATED = [
     "the model is built",
     "a step within an epoch",
@@ -245,29 +231,6 @@ def find_unfinished(folder: Path) -> list[Path]:
     return [p for p in folder.rglob("*") if p.name.endswith(".tmp") or p.name == ".staging"]
 
 
-def fingerprint(folder: Path) -> dict:
-    "Weights, optimizer, random numbers, every loss and score, and every prediction"
-    record, last = read_record(folder), find_newest(folder / "runs/x/checkpoints")[0]
-    files = {
-        name: entry["sha256"]
-        for name, entry in json.loads((last / "manifest.json").read_text())["files"].items()
-        if name != "trainer_state.json"
-    }
-    rows = [
-        (row["step"], key, row[key])
-        for row in Run(folder / "runs/x").history
-        for key in ("loss", "eval_loss", "eval_accuracy")
-        if key in row
-    ]
-    return {
-        **{key: record[key] for key in ("status", "reason", "weights", "best", "metrics")},
-        "last": last.name,
-        **files,
-        "rows": rows,
-        "predictions": (folder / "runs/x/predictions.parquet").read_bytes(),
-    }
-
-
 @pytest.fixture
 def folder(tmp_path):
     "A folder with rows and no runs"
@@ -277,38 +240,29 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def start_training(folder, tiny):
-    "Training as a process of its own, where things happen: `start(chain, '--some_key', value)`"
+def start(folder, tiny):
+    "Start a training as a process of its own, where things happen: `start(chain, '--some_key', value)`"
 
     def run(chain, *more, **kwargs):
-        return Command(
-            "train",
-            *KEYS,
-            "--model_name_or_path",
-            tiny,
-            "--run",
-            "x",
-            *more,
-            cwd=folder,
-            before=partial(arrange_moments, chain, **kwargs),
-        )
+        return start_training(folder, tiny, "x", *more, keys=KEYS, before=partial(arrange_moments, chain, **kwargs))
 
     return run
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, tiny):
-    "The run that nobody disturbed, for each set of further keys: made once"
+    "The folder of the run that nothing happened to, for each set of further keys: made once"
     made = {}
 
     def run(*more):
         if more not in made:
-            folder = tmp_path_factory.mktemp("whole")
+            folder = tmp_path_factory.mktemp("reference")
             write_csv(folder / "mine.csv", small_rows(60))
-            done = Command("train", *KEYS, "--model_name_or_path", tiny, "--run", "x", *more, cwd=folder).result()
-            assert done.returncode == 0, done.stderr
-            made[more] = fingerprint(folder)
-            assert made[more]["best"]["step"] < 18 or more  # else a lost evaluation would not be seen in the weights
+            process = start_training(folder, tiny, "x", *more, keys=KEYS)
+            assert process.wait() == 0, process.stderr
+            made[more] = folder / "runs/x"
+            # else a lost evaluation would not be seen in the weights
+            assert read_fingerprint(made[more])["best"]["step"] < 18 or more
         return made[more]
 
     return run
@@ -335,75 +289,77 @@ def check_stopped(process, folder, reason="interrupted"):
     )
 
 
-def check_resume(ftkit, folder, wanted):
+def check_resume(ftkit, folder, path):
     "The same result as that of the run that nobody disturbed"
     done = ftkit("train", "--resume", "x", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert (
-        fingerprint(folder) == wanted and find_unfinished(folder) == [] and (folder / "runs/x/report.html").is_file()
+        read_fingerprint(folder / "runs/x") == read_fingerprint(path)
+        and find_unfinished(folder) == []
+        and (folder / "runs/x/report.html").is_file()
     )
 
 
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moment", [m if m in FAST else pytest.param(m, marks=pytest.mark.slow) for m in MOMENTS])
-def test_stopped_run_resumes_identically(folder, start_training, ftkit, reference, moment):
-    check_stopped(start_training(MOMENTS[moment]), folder)
+def test_stopped_run_resumes_identically(folder, start, ftkit, reference, moment):
+    check_stopped(start(MOMENTS[moment]), folder)
     check_resume(ftkit, folder, reference())
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moments", TWICE)
-def test_second_signal_harms_nothing(folder, start_training, ftkit, reference, moments):
-    check_stopped(start_training(TWICE[moments]), folder)
+def test_second_signal_harms_nothing(folder, start, ftkit, reference, moments):
+    check_stopped(start(TWICE[moments]), folder)
     check_resume(ftkit, folder, reference())
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moment", TERMINATED)
-def test_terminated_run_resumes_identically(folder, start_training, ftkit, reference, moment):
-    check_stopped(start_training([(*link, TERM)[:3] for link in MOMENTS[moment]]), folder, "terminated")
+def test_terminated_run_resumes_identically(folder, start, ftkit, reference, moment):
+    check_stopped(start([(*link, TERM)[:3] for link in MOMENTS[moment]]), folder, "terminated")
     check_resume(ftkit, folder, reference())
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("moment", NO_RUN_YET)
-def test_early_stop_leaves_nothing(folder, start_training, moment):
-    process = start_training([(NO_RUN_YET[moment], 1)])
+def test_early_stop_leaves_nothing(folder, start, moment):
+    process = start([(NO_RUN_YET[moment], 1)])
     assert wait_for_end(process, folder) == 130 and list((folder / "runs").rglob("*")) == []
     assert process.stderr.splitlines() == ["ftkit: interrupted"]
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
-def test_group_signal_stops_workers(folder, start_training, ftkit, reference):
+def test_group_signal_stops_workers(folder, start, ftkit, reference):
     more = ["--dataloader_num_workers", 2]
-    check_stopped(start_training([(STEP, 8, "group")], *more, group=True), folder, "terminated")
+    check_stopped(start([(STEP, 8, "group")], *more, group=True), folder, "terminated")
     check_resume(ftkit, folder, reference(*more))
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
 @pytest.mark.parametrize("number", [15, 14])
-def test_stop_at_last_steps_resumes(folder, start_training, ftkit, reference, number):
+def test_stop_at_last_steps_resumes(folder, start, ftkit, reference, number):
     more = ["--max_steps", 15]
-    check_stopped(start_training([(STEP, number)], *more), folder)
+    check_stopped(start([(STEP, number)], *more), folder)
     check_resume(ftkit, folder, reference(*more))
 
 
 @pytest.mark.slow
 @pytest.mark.fault("stopped")
-def test_ended_run_trains_no_further(folder, start_training, ftkit, reference):
+def test_ended_run_trains_no_further(folder, start, ftkit, reference):
     more = ["--max_steps", 15]
-    check_stopped(start_training([("ftkit.tasks.classification.compare", 1)], *more), folder)
+    check_stopped(start([("ftkit.tasks.classification.compare", 1)], *more), folder)
     check_resume(ftkit, folder, reference(*more))
 
 
 @pytest.mark.fault("stopped")
-def test_failed_training_restores_signals(folder, start_training):
-    assert start_training([(STEP, 8, RuntimeError("boom"))]).wait() == 1
+def test_failed_training_restores_signals(folder, start):
+    assert start([(STEP, 8, RuntimeError("boom"))]).wait() == 1
     assert json.loads((folder / "found").read_text()) == {
         "signalled": False,
         "models that train": 0,
@@ -574,9 +530,9 @@ KILLED = [
 @pytest.mark.parametrize(
     "end", [e if e == "a fault in judging" else pytest.param(e, marks=pytest.mark.slow) for e in ENDS]
 )
-def test_every_end_has_exit_code(folder, start_training, ftkit, reference, end):
+def test_every_end_has_exit_code(folder, start, ftkit, reference, end):
     chain, code, status, reason, last = ENDS[end]
-    process = start_training(chain)
+    process = start(chain)
     assert process.wait(60) == code, process.stderr
     record = read_record(folder)
     assert (
@@ -594,11 +550,10 @@ def test_every_end_has_exit_code(folder, start_training, ftkit, reference, end):
 
 
 @pytest.mark.fault("exit status")
-def test_late_input_error_leaves_nothing(folder, start_training):
-    process = start_training([], "--method", "top_k", "--top_k_layers", 99)
-    assert process.wait(60) == 2 and process.stderr.splitlines() == [
-        "ftkit: top_k_layers = 99: the model has 2 layers. Write at most 2."
-    ]
+def test_late_input_error_leaves_nothing(folder, start):
+    process = start([], "--method", "top_k", "--top_k_layers", 99)
+    assert process.wait(60) == 2
+    assert get_line(process.stderr) == "ftkit: top_k_layers = 99: the model has 2 layers. Write at most 2."
     assert list((folder / "runs").iterdir()) == []
 
 
@@ -606,8 +561,8 @@ def test_late_input_error_leaves_nothing(folder, start_training):
 @pytest.mark.parametrize(
     "moment", [m if m == "the judging" else pytest.param(m, marks=pytest.mark.slow) for m in KILLED]
 )
-def test_killed_run_is_failed(folder, start_training, ftkit, reference, capsys, moment):
-    assert start_training([(*link, KILL)[:3] for link in MOMENTS[moment]]).wait(60) == -KILL
+def test_killed_run_is_failed(folder, start, ftkit, reference, capsys, moment):
+    assert start([(*link, KILL)[:3] for link in MOMENTS[moment]]).wait(60) == -KILL
     assert read_record(folder)["status"] == "running"
     assert (
         Run(folder / "runs/x").record["reason"] == "the process that trained it has died"
@@ -620,23 +575,15 @@ def test_killed_run_is_failed(folder, start_training, ftkit, reference, capsys, 
     check_resume(ftkit, folder, reference())
 
 
-def wait_for_moment(process, folder):
-    "Wait until the process has come to its moment"
-    while not (folder / "waiting").exists():
-        assert process.poll() is None, process.stderr
-        time.sleep(0.01)
-
-
 @pytest.mark.fault("exit status")
 @pytest.mark.parametrize("moment", ["a step within an epoch", pytest.param("the model card", marks=pytest.mark.slow)])
-def test_status_follows_process(folder, start_training, ftkit, moment):
-    process = start_training([(*link, "wait") for link in MOMENTS[moment]])
-    wait_for_moment(process, folder)
+def test_status_follows_process(folder, start, ftkit, moment):
+    process = start([(*link, "wait") for link in MOMENTS[moment]])
+    wait_for(process, lambda: (folder / "waiting").exists())
     assert Run(folder / "runs/x").status == "running" and " running " in ftkit("runs", cwd=folder).stdout
     refused = ftkit("train", "--resume", "x", cwd=folder)
-    assert refused.returncode == 2 and refused.stderr.splitlines() == [
-        "ftkit: runs/x: another process is working on this run. Wait for it, or stop it first."
-    ]
+    line = "ftkit: runs/x: another process is working on this run. Wait for it, or stop it first."
+    assert refused.returncode == 2 and get_line(refused.stderr) == line
     assert Run(folder / "runs/x").status == "running"
     process.send_signal(KILL)
     assert process.wait(60) == -KILL
@@ -644,11 +591,11 @@ def test_status_follows_process(folder, start_training, ftkit, moment):
 
 
 @pytest.mark.fault("exit status")
-def test_reused_pid_is_not_alive(folder, start_training):
+def test_reused_pid_is_not_alive(folder, start):
     last = Path("/proc/sys/kernel/ns_last_pid")
     if not os.access(last, os.W_OK):
         pytest.skip("only root can have a process number given again")
-    process = start_training([(STEP, 9, KILL)])
+    process = start([(STEP, 9, KILL)])
     assert process.wait(60) == -KILL
     for _ in range(200):
         last.write_text(str(process.pid - 1))
@@ -664,8 +611,8 @@ def test_reused_pid_is_not_alive(folder, start_training):
 
 
 @pytest.mark.fault("exit status")
-def test_finishing_run_is_not_failed(trained, tmp_path, monkeypatch):
-    run = Run(shutil.copytree(trained[0] / "runs/small", tmp_path / "small"))
+def test_finishing_run_is_not_failed(reference, tmp_path, monkeypatch):
+    run = Run(shutil.copytree(reference(), tmp_path / "x"))
     run.update(status="running")
     plain = RunFolder.is_alive
 
@@ -682,8 +629,8 @@ def test_finishing_run_is_not_failed(trained, tmp_path, monkeypatch):
 @pytest.mark.parametrize("number, times, codes", [(INT, 5, (130, -INT)), (TERM, 1, (143,)), (TERM, 5, (143, -TERM))])
 def test_cold_command_stops_alike(folder, tiny, ftkit, reference, number, times, codes):
     "A shell shows 130 and 143 for both of the codes"
-    command = [sys.executable, "-m", "ftkit", "train", *KEYS, "--model_name_or_path", tiny, "--run", "x"]
-    process = subprocess.Popen([str(word) for word in command], cwd=folder, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "ftkit", "train", *make_flags({**KEYS, "model_name_or_path": tiny, "run": "x"})]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     while not Run(folder / "runs/x").history:
         assert process.poll() is None
         time.sleep(0.002)
