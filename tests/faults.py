@@ -1,4 +1,7 @@
-"""The faults that ftkit promises to survive: a test marked `@pytest.mark.fault("disk full")` counts for that row, once for each of its cases."""
+"""The faults that ftkit promises to survive.
+
+A test marked `@pytest.mark.fault("disk full")` counts for that row of the table, once for each of its cases.
+"""
 
 import json
 import os

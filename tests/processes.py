@@ -1,7 +1,8 @@
-"""Real processes without the ten seconds of imports: children forked from a server that has loaded ftkit and never trained.
+"""Real processes without seconds of imports: children forked from a server that has loaded ftkit and never trained.
 
-A child is a process like any other: it has its own pid, can be killed, and ends with the exit code of the command. What must be seen from a cold start
-(imports, the console script, environment variables that libraries read when they load) is run by `subprocess` instead.
+A child is a process like any other: it has its own pid, can be killed, and ends with the exit code of the command.
+What must be seen from a cold start (imports, the console script, environment variables that libraries read when they
+load) is run by `subprocess` instead.
 """
 
 import multiprocessing
@@ -41,7 +42,7 @@ class Command:
         self,
         *argv,  # of ftkit
         cwd: Path,  # where it runs
-        env: dict[str, str] | None = None,  # beside the environment of the tests
+        env: dict[str, str] | None = None,  # next to the environment of the tests
         before=None,  # a function of a module, called in the child before the command
     ):
         scratch = Path(cwd).parent / f".output-{time.monotonic_ns()}"

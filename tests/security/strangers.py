@@ -1,4 +1,4 @@
-"""What a stranger plants in files and folders, and what the user is told.
+"""What a stranger plants in files and folders, and the message that the user gets.
 
 Each payload makes a file, the canary, when it is run. Each secret is a file outside of the stranger's folder, whose
 content must turn up nowhere.
@@ -73,14 +73,14 @@ def replace_by_link(file: Path, target: Path) -> None:
 
 
 def is_one_line(text: str) -> bool:
-    "Is it said, on one line that no terminal obeys?"
+    "Return whether it is a message on one line that no terminal obeys"
     return bool(text.strip()) and not [
         c for c in text.strip() if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
     ]
 
 
 def get_message(call) -> str | None:
-    "The one line that the user is told, None where nothing was wrong; any other error is a fault"
+    "Return the one line that the user gets, None if nothing was wrong; any other error is a fault"
     try:
         call()
     except (UserError, RunFailed) as e:
@@ -207,7 +207,7 @@ DOES = {
 
 
 def run_command(capsys, *words) -> tuple[int, str]:
-    "The command's exit code, and what it said on stderr"
+    "Run a command in this process: its exit code and stderr"
     capsys.readouterr()
     code = main([str(w) for w in words])
     return code, capsys.readouterr().err

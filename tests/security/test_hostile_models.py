@@ -62,7 +62,7 @@ def test_payloads_really_run(canary):
 MODEL_CODE = {
     "weights as a pickle in a zip": plant_bin,
     "weights as a bare pickle": lambda f, c: plant_bin(f, c, raw=True),
-    "pickles beside the safetensors": lambda f, c: plant_pickles(
+    "pickles next to the safetensors": lambda f, c: plant_pickles(
         f, c, BIN, "training_args.bin", "optimizer.pt", "vocab.pkl", "tf_model.h5"
     ),
     "adapter as a pickle": plant_adapter,
@@ -90,7 +90,7 @@ MODEL_CODE = {
 
 MODEL_SECRETS = {
     "index that leads outside": lambda f, o: plant_index(f, f.parent / "canary", f"../outside/{WEIGHTS}"),
-    "index with a whole path": lambda f, o: plant_index(f, f.parent / "canary", str(o / WEIGHTS)),
+    "index with an absolute path": lambda f, o: plant_index(f, f.parent / "canary", str(o / WEIGHTS)),
     "vocab names a file": lambda f, o: make_bert_with(f, vocab=str(o / "secret.txt")),
     "vocab names a file from here": lambda f, o: make_bert_with(f, vocab=os.path.relpath(o / "secret.txt")),
     "vocab_file names a file": lambda f, o: make_bert_with(f, vocab_file=str(o / "secret.txt")),

@@ -24,7 +24,7 @@ NAMES = {
     "up": "../x",
     "far up": "../../../../../../tmp/x",
     "up in the middle": "a/../../x",
-    "whole path": "{outside}/x",
+    "absolute path": "{outside}/x",
     "NUL": "a\0b",
     "NUL at the end": "a\0",
     "65 letters": "a" * 65,
@@ -61,14 +61,14 @@ NAMES = {
     "variable": "$HOME",
     "command": "a;touch x",
     "percent": "%2e%2e",
-    "whole root": "/",
+    "root": "/",
     "network": "//server/share",
 }
 
 
 @pytest.fixture
 def root(tmp_path, outside, own_run):
-    "A runs folder with one run in it, beside the folder that is nobody's business"
+    "A runs folder with one run in it, next to the folder that is nobody's business"
     shutil.copytree(own_run.path, tmp_path / "runs" / "own")
     return tmp_path / "runs"
 
@@ -111,7 +111,7 @@ def test_command_refuses_hostile_name(root, outside, tmp_path, monkeypatch, caps
     assert read_files(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["../x", "terminal", "whole path", "300 letters", "line break at the end"])
+@pytest.mark.parametrize("name", ["../x", "terminal", "absolute path", "300 letters", "line break at the end"])
 @pytest.mark.parametrize("flag", ["--run", "--resume"])
 def test_process_refuses_hostile_name(root, outside, tmp_path, flag, name):
     before = read_files(tmp_path)
@@ -184,7 +184,6 @@ INPUTS += [
     "a\u202evsc.csv",
     "\udcff.csv",
     "*.csv",
-    "-",
     "--json",
     "file:///etc/passwd",
     "https://example.com/x.csv",

@@ -119,7 +119,7 @@ MANIFESTS = {
             "../../../../outside/secret.txt": {"sha256": hashlib.sha256((o / "secret.txt").read_bytes()).hexdigest()}
         }
     },
-    "a whole path": lambda o: {
+    "an absolute path": lambda o: {
         "files": {str(o / "secret.txt"): {"sha256": hashlib.sha256((o / "secret.txt").read_bytes()).hexdigest()}}
     },
     "a best checkpoint outside": lambda o: {"best": "1/../../../../outside/step-1"},

@@ -88,7 +88,7 @@ def find_control_characters(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny):
-    "A run whose labels and texts are the payloads. Its predictions are made wrong, so that the table of errors holds every text"
+    "A run whose labels and texts are the payloads, its predictions made wrong: the table of errors holds every text"
     names = list(PAYLOADS.values())
     rows = {
         s: pd.DataFrame({"text": [f"{t} {s} {i}" for i in range(n) for t in names], "label": names * n})

@@ -30,7 +30,7 @@ from ftkit.cli.main import main
 from ftkit.fine_tuning import Run
 
 def fail(*args):
-    "What a library says when the Hub refuses"
+    "Raise what a library raises when the Hub refuses"
     try:
         from huggingface_hub import HfApi
         HfApi().whoami(token=os.environ["HF_TOKEN"])

@@ -44,19 +44,9 @@ def settings(tiny):
 
 
 @pytest.fixture
-def short_settings(tiny):
+def short_settings(settings):
     "A run of 18 updates on SHORT_ROWS that keeps its checkpoints"
-    return make_settings(
-        model_name_or_path=tiny,
-        num_train_epochs=3,
-        save_total_limit=20,
-        per_device_train_batch_size=8,
-        logging_steps=1,
-        learning_rate=2e-3,
-        baselines=[],
-        num_resamples=100,
-        bf16=False,
-    )
+    return settings.replace(save_total_limit=20)
 
 
 @pytest.fixture(scope="session")
@@ -134,9 +124,9 @@ def public_base(public_folder):
 @pytest.fixture(scope="session")
 def finished_run(public_folder, public_base):
     "A finished run, which no test changes"
-    process = start_training(public_folder, public_base, "whole")
+    process = start_training(public_folder, public_base, "reference")
     assert process.wait() == 0, process.stderr
-    return public_folder / "runs/whole"
+    return public_folder / "runs/reference"
 
 
 @pytest.fixture(scope="session")

@@ -52,11 +52,11 @@ def test_moved_run_predicts(finished_run, answers, tmp_path, capsys, place):
 
 
 def test_copied_folder_continues_look_count(public_folder, finished_run, tmp_path):
-    shutil.copytree(finished_run, tmp_path / "copy/whole")
+    shutil.copytree(finished_run, tmp_path / "copy/x")
     shutil.copy(public_folder / "runs/test_looks.jsonl", tmp_path / "copy")
     before = (public_folder / "runs/test_looks.jsonl").read_bytes()
     sha256 = Run(finished_run).record["data"]["test"]["sha256"]
-    assert Run.load("whole", tmp_path / "copy").evaluate()["looks"] == before.decode().count(sha256) + 1
+    assert Run.load("x", tmp_path / "copy").evaluate()["looks"] == before.decode().count(sha256) + 1
     assert (public_folder / "runs/test_looks.jsonl").read_bytes() == before
 
 

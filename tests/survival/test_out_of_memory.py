@@ -64,7 +64,8 @@ def test_out_of_memory_halves_batch(settings, tmp_path, monkeypatch, capsys, sma
     run = fine_tune(settings, ROWS, tmp_path, "x")
     assert read_fingerprint(run) == small_batches
     assert (run.settings.per_device_train_batch_size, run.settings.gradient_accumulation_steps) == (4, 2)
-    message = "out of memory: starting again from the first weights with per_device_train_batch_size = 4, gradient_accumulation_steps = 2"
+    sizes = "per_device_train_batch_size = 4, gradient_accumulation_steps = 2"
+    message = f"out of memory: starting again from the first weights with {sizes}"
     assert message in capsys.readouterr().err and run.record["started_again"] == [message]
     assert all(find_newest(run.path / "checkpoints")[0].parent.glob("step-*")) and read_losses(run)[0][0] == 1
 

@@ -21,7 +21,7 @@ slow = pytest.mark.slow
 
 
 def read_all(path, out):
-    "Read a run's records as fast as it goes until the file `enough` is there; write what was counted and what was wrong"
+    "Read a run's records until the file `enough` is there; write what was counted and what was wrong"
     run, counts, wrong = Run(path), dict.fromkeys(["run.json", "settings.ini", "log.jsonl", "history"], 0), []
     began, last, again = time.monotonic(), 0, 0
 
@@ -70,7 +70,7 @@ def read_all(path, out):
 
 
 def kill_training(folder, base, kills):
-    "A run that is saved at every step, killed, resumed, stopped and resumed; first its folder, as soon as there is something to read"
+    "Train and save at every step, kill, resume, stop and resume; yield the folder as soon as there is a record"
     path = folder / f"runs-{kills}/run"
     process = start_training(
         folder,
@@ -112,7 +112,7 @@ def rewrite_records(path):
 
 
 def kill_rewriting(folder, kills):
-    "A run whose records are written all the time, by processes that are killed; first its folder"
+    "Write a run's records all the time, in processes that are killed; yield its folder first"
     session = create_run(
         Settings(text_column_name="review").replace(logging_steps=1), folder / f"runs-rewritten-{kills}", "run"
     )

@@ -20,6 +20,7 @@ from ftkit.runs.session import Session, create_run
 from ftkit.serving.batch import write_rows
 from ftkit.settings import Settings
 from ftkit.starter import tiny_gpt2
+from survival.commands import start_process
 
 
 def stop_in(monkeypatch, name, how=KeyboardInterrupt):
@@ -41,7 +42,7 @@ def test_early_stopped_run_stays_ended(short_settings, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(ftkit.tasks.classification, "compute_metrics", falling)
     settings = short_settings.replace(eval_strategy="steps", eval_steps=4, early_stopping_patience=1)
-    reference = fine_tune(settings, SHORT_ROWS, tmp_path, "whole")
+    reference = fine_tune(settings, SHORT_ROWS, tmp_path, "reference")
     assert reference.history[-1]["step"] == 8 and seen == [1, 0.5]
     seen.clear()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -171,9 +172,10 @@ def test_missing_train_split_raises(short_settings, tmp_path):
 @pytest.mark.fault("predict")
 def test_two_writers_mix_no_rows(tmp_path):
     out, rows = tmp_path / "out.jsonl", [{"label": "good"}] * 40_000
-    script = f"from pathlib import Path\nfrom ftkit.serving.batch import write_rows\nimport sys\nwrite_rows(Path({str(out)!r}), [sys.argv[1]] * 40_000, [{{'label': 'good'}}] * 40_000)"
-    both = [subprocess.Popen([sys.executable, "-c", script, name]) for name in "ab"]
-    assert [process.wait() for process in both] == [0, 0]
+    both = [start_process(write_rows, out, [name] * 40_000, rows) for name in "ab"]
+    for process in both:
+        process.join(60)
+    assert [process.exitcode for process in both] == [0, 0]
     lines = out.read_text().splitlines()
     assert len(lines) == 40_000 and len(set(lines)) == 1
     gone = subprocess.Popen([sys.executable, "-c", ""])

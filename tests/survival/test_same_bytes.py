@@ -1,4 +1,4 @@
-"""The same seed gives the same bytes: in any process, with or without evaluation, bar, log lines and checkpoints, whatever ran before.
+"""The same seed gives the same bytes: in any process, with or without evaluation, bar, log lines and checkpoints.
 
 One run in this process is what the others are compared with. Dropout is on, so that one random number too many shows.
 """
@@ -80,7 +80,7 @@ def settings(folder):
     return Settings.read(folder / "settings.ini")
 
 
-def fingerprint(run):
+def read_weights(run):
     "First and final weights, and those of the last checkpoint"
     checkpoint, _ = find_newest(run.path / "checkpoints")
     files = json.loads((checkpoint / "manifest.json").read_text())["files"]
@@ -95,14 +95,16 @@ def fingerprint(run):
 def reference(folder):
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     run = fine_tune(Settings.read(folder / "settings.ini"), runs_dir=folder / "runs", name="reference")
-    assert run.record["best"]["step"] == 18 and fingerprint(run).keys() == {
+    assert run.record["best"]["step"] == 18 and read_weights(run).keys() == {
         "threads",
         "first_sha256",
         "final_sha256",
         "step-18",
     }
-    assert len({*fingerprint(run).values()}) == 4 - (fingerprint(run)["final_sha256"] == fingerprint(run)["step-18"])
-    return fingerprint(run)
+    assert len({*read_weights(run).values()}) == 4 - (
+        read_weights(run)["final_sha256"] == read_weights(run)["step-18"]
+    )
+    return read_weights(run)
 
 
 def train_by_hand(settings, runs_dir, before):
@@ -128,7 +130,7 @@ def train_by_hand(settings, runs_dir, before):
     "keys", [pytest.param(keys, marks=marks, id=name) for name, (keys, marks) in IRRELEVANT.items()]
 )
 def test_other_settings_keep_weights(settings, reference, tmp_path, keys):
-    assert fingerprint(fine_tune(settings.replace(**keys), runs_dir=tmp_path)) == reference
+    assert read_weights(fine_tune(settings.replace(**keys), runs_dir=tmp_path)) == reference
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_checkpoint_frequency_keeps_weights(settings, reference, tmp_path, monke
         "commit",
         lambda written, folder, step, *more: (steps.append(step), commit(written, folder, step, *more))[1],
     )
-    assert fingerprint(fine_tune(settings, runs_dir=tmp_path)) == reference
+    assert read_weights(fine_tune(settings, runs_dir=tmp_path)) == reference
     assert steps == ([*range(1, 19)] if share else [9, 18])
 
 
@@ -156,14 +158,14 @@ def draw_numbers(made):
     [draw_numbers, pytest.param(lambda made: [made.evaluate(), made.evaluate()], id="evaluated twice", marks=slow)],
 )
 def test_earlier_random_draws_keep_weights(settings, reference, tmp_path, before):
-    assert fingerprint(train_by_hand(settings, tmp_path, before)) == reference
+    assert read_weights(train_by_hand(settings, tmp_path, before)) == reference
 
 
 @slow
 @pytest.mark.parametrize("keys", [{"method": "lora", "seed": 7}, {}], ids=["another", "the same"])
 def test_earlier_run_keeps_weights(settings, reference, tmp_path, keys):
     fine_tune(settings.replace(**keys, num_train_epochs=1), runs_dir=tmp_path)
-    assert fingerprint(fine_tune(settings, runs_dir=tmp_path, name="after")) == reference
+    assert read_weights(fine_tune(settings, runs_dir=tmp_path, name="after")) == reference
 
 
 @slow
@@ -176,14 +178,14 @@ def test_command_matches_function(folder, reference, ftkit, env):
     name = "-".join(["command", *env])
     done = ftkit("train", "settings.ini", "--run", name, cwd=folder, env=env)
     assert done.returncode == 0, done.stderr
-    assert fingerprint(Run.load(name, folder / "runs")) == reference
+    assert read_weights(Run.load(name, folder / "runs")) == reference
 
 
 @slow
 def test_command_matches_in_other_folder(folder, reference, ftkit, tmp_path):
     done = ftkit("train", folder / "settings.ini", "--runs_dir", "here", "--run", "moved", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert fingerprint(Run.load("moved", tmp_path / "here")) == reference
+    assert read_weights(Run.load("moved", tmp_path / "here")) == reference
 
 
 @slow
@@ -202,7 +204,7 @@ def test_command_matches_on_terminal(folder, reference):
     except OSError:  # Linux, when the last process has closed the other end
         pass
     assert process.wait(60) == 0 and b"train:" in shown and b"/18 [" in shown
-    assert fingerprint(Run.load("terminal", folder / "runs")) == reference
+    assert read_weights(Run.load("terminal", folder / "runs")) == reference
 
 
 @slow
@@ -216,7 +218,7 @@ def test_script_matches_command(folder, reference):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert fingerprint(Run.load("script", folder / "runs")) == reference
+    assert read_weights(Run.load("script", folder / "runs")) == reference
 
 
 @slow
@@ -228,4 +230,4 @@ def test_notebook_matches_command(folder, reference):
     ).execute()
     assert any("image/png" in output.get("data", {}) for output in notebook.cells[1].outputs)
     for name in ("notebook-1", "notebook-2"):
-        assert fingerprint(Run.load(name, folder / "runs")) == reference
+        assert read_weights(Run.load(name, folder / "runs")) == reference

@@ -51,7 +51,7 @@ def test_epoch_end_stop_keeps_evaluation(settings, tmp_path, monkeypatch, refere
 def test_every_epoch_is_saved_once(short_settings, tmp_path, monkeypatch, saves):
     monkeypatch.setattr(ftkit.training.callbacks, "SAVING_SHARE", 1e9)
     settings = short_settings.replace(eval_strategy="no")
-    reference = fine_tune(settings, SHORT_ROWS, tmp_path, "whole")
+    reference = fine_tune(settings, SHORT_ROWS, tmp_path, "reference")
     assert sorted(saves) == sorted(set(saves)) and {6, 12, 18} <= set(saves)
     monkeypatch.setattr(ftkit.training.callbacks, "SAVING_SHARE", 0)
     raise_at_step(monkeypatch, 15)

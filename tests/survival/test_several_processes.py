@@ -61,7 +61,7 @@ def ask_status(path, out):
 
 @pytest.fixture
 def asked_run(stopped_run, tmp_path):
-    "A run whose process was killed, and two processes that ask for its status without a pause: (run folder, what they have seen)"
+    "A killed run and two processes that read its status without a pause: (run folder, what they have seen)"
     path = shutil.copytree(stopped_run, tmp_path / "run")
     Run(path).update(status="running", reason=None)
     askers = [start_process(ask_status, path, tmp_path / f"{i}.json") for i in range(2)]
@@ -159,8 +159,8 @@ def test_commands_share_one_folder(public_folder, public_base, finished_run):
     first = len((public_folder / "runs/test_looks.jsonl").read_text().splitlines())
     commands = [start_training(public_folder, public_base, name) for name in ("at-once-1", "at-once-2")]
     commands += [
-        Command("evaluate", "whole", "--json", cwd=public_folder),
-        Command("predict", "whole", *TEXTS * 20, "--json", cwd=public_folder),
+        Command("evaluate", "reference", "--json", cwd=public_folder),
+        Command("predict", "reference", *TEXTS * 20, "--json", cwd=public_folder),
     ]
     for process in commands:
         assert process.wait() == 0, process.stderr

@@ -1,6 +1,7 @@
-"""Runs that are stopped, killed or fail at a known moment: the exit code, what the record says, what is left, and that they go on to the same bits.
+"""Runs that are stopped, killed or fail at a known moment: exit code, record, what is left, and a resume to the same bits.
 
-A moment is the k-th call of a function in a process of its own. Signals are real: the process sends them to itself, or has another send them.
+A moment is the k-th call of a function in a process of its own. Signals are real: the process sends them to itself, or
+has another send them.
 """
 
 import errno
@@ -290,7 +291,7 @@ def check_stopped(process, folder, reason="interrupted"):
 
 
 def check_resume(ftkit, folder, path):
-    "The same result as that of the run that nobody disturbed"
+    "Resume the run: it ends like the run that nothing happened to"
     done = ftkit("train", "--resume", "x", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert (
@@ -442,8 +443,11 @@ def test_notebook_stop_button_stops(folder, tiny, monkeypatch):
             "dropout": 0.1,
         }
         values |= {"num_train_epochs": 20, "per_device_train_batch_size": 8, "logging_steps": 1, "learning_rate": 1e-3}
-        setup = f"from ftkit.fine_tuning import Run\nfrom ftkit.settings import Settings\nfrom ftkit.fine_tuning import fine_tune\nsettings = Settings().replace(**{values!r})\n"
-        assert cell(setup + "whole = fine_tune(settings, name='whole')")[1] is None
+        setup = (
+            "from ftkit.fine_tuning import Run, fine_tune\nfrom ftkit.settings import Settings\n"
+            f"settings = Settings().replace(**{values!r})\n"
+        )
+        assert cell(setup + "reference = fine_tune(settings, name='reference')")[1] is None
         pressed = []
         threading.Thread(target=press, args=(pressed,), daemon=True).start()
         text, error = cell("fine_tune(settings, name='x')")
@@ -452,7 +456,7 @@ def test_notebook_stop_button_stops(folder, tiny, monkeypatch):
         assert seconds < 10 and error == "Interrupted" and "checkpoint step-" in text and ".resume()" in text
         assert cell("print(Run.load('x').status, Run.load('x').record['reason'])") == ("stopped interrupted\n", None)
         text, error = cell(
-            "print((Run.load('x').resume().record['weights'] == whole.record['weights'], Run.load('x').status))"
+            "print((Run.load('x').resume().record['weights'] == reference.record['weights'], Run.load('x').status))"
         )
         assert error is None and text.endswith("(True, 'finished')\n") and "resuming from step-" in text
     finally:
@@ -500,7 +504,7 @@ ENDS = {  # what happens -> exit code, status, reason, the last line on stderr
         "OSError: runs/x: cannot be written",
         "ftkit: runs/x: cannot be written",
     ),
-    "a run that cannot go on": (
+    "a run that cannot be trained further": (
         [("ftkit.training.callbacks.find_problem", 1, RunFailed("the best weights are gone."))],
         1,
         "failed",

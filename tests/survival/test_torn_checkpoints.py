@@ -1,6 +1,7 @@
-"""Torn and damaged checkpoints: the run goes on from the newest whole one to the same bits, and says what it passed over.
+"""Torn and damaged checkpoints: the run resumes from the newest complete one to the same bits, and warns about the others.
 
-One run is interrupted at step 17, in the middle of its second epoch; each case damages a copy of its folder and resumes that in this process.
+One run is interrupted at step 17, in the middle of its second epoch; each case damages a copy of its folder and
+resumes that in this process.
 What is killed within a save is a process of its own.
 """
 
@@ -61,14 +62,14 @@ def mark_slow(values, fast=()):
 
 
 def quiet_training(change=setattr):
-    "One thread, no checkpoints beside those at evaluations and stops, however slow the machine is, and no drawing of charts"
+    "Use one thread, save at evaluations and stops only, however slow the machine is, and draw no charts"
     torch.set_num_threads(1)
     change(trainer, "Checkpoints", partial(callbacks.Checkpoints, share=0))
     change(fine_tuning, "write_report", lambda run, task: None)
 
 
 def die_at(point, step=15):
-    "In a process that will train: SIGKILL before the n-th operation of the save of a step, or before the first one of that name"
+    "In a process that will train: SIGKILL before the n-th operation of a step's save, or the first one of that name"
     quiet_training()
     seen = []
 
@@ -107,7 +108,7 @@ def quiet():
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory, tiny):
-    "30 steps in three epochs, evaluated and saved every five; the validation loss falls, so that the best checkpoint is the newest evaluated one"
+    "30 steps in three epochs, evaluated and saved every five; the loss falls, so that the newest evaluated one is best"
     file = write_csv(tmp_path_factory.mktemp("rows") / "mine.csv", small_rows(50))
     keys = {
         "train_file": str(file),
@@ -128,8 +129,8 @@ def settings(tmp_path_factory, tiny):
 
 @pytest.fixture(scope="module")
 def reference(settings, tmp_path_factory):
-    "The fingerprint of the run that nobody disturbed"
-    run = fine_tuning.fine_tune(settings, runs_dir=tmp_path_factory.mktemp("whole"))
+    "The fingerprint of the run that nothing happened to"
+    run = fine_tuning.fine_tune(settings, runs_dir=tmp_path_factory.mktemp("reference"))
     found = read_fingerprint(run)
     assert (
         found["status"] == "finished"
@@ -173,17 +174,17 @@ def run(stopped_run, tmp_path):
 
 @pytest.fixture
 def check_resume(reference, capsys):
-    "Resume a run: from where, what was said, and the same end"
+    "Resume a run: check where it starts, its warnings, and the same end"
 
-    def resume(run, start, *said):
+    def resume(run, start, *warnings):
         capsys.readouterr()
         assert read_fingerprint(Run.load(run.path).resume()) == reference
         lines = capsys.readouterr().err
         assert (
             f"resuming from {start}\n" in lines if start else "from the beginning" in lines and "going on" not in lines
         )
-        assert [line for line in said if line not in lines] == []
-        assert lines.count("was skipped") == len(said)
+        assert [line for line in warnings if line not in lines] == []
+        assert lines.count("was skipped") == len(warnings)
 
     return resume
 
@@ -199,7 +200,7 @@ def flip_byte(file, place):
 
 
 def describe_damage(file):
-    "What is said of a damaged file"
+    "Return the warning about a damaged file"
     return "its manifest is missing or torn" if file == MANIFEST else f"{file} has changed since it was written"
 
 
@@ -278,7 +279,7 @@ def test_skipped_checkpoints_displace_none(run, check_resume, count):
 @torn
 @slow
 @pytest.mark.parametrize(
-    "name, said",
+    "name, warnings",
     [
         ("step-99", 1),
         ("step-99 (copy)", 0),
@@ -291,10 +292,10 @@ def test_skipped_checkpoints_displace_none(run, check_resume, count):
         (".staging", 0),
     ],
 )
-def test_other_folders_are_ignored(run, check_resume, name, said):
+def test_other_folders_are_ignored(run, check_resume, name, warnings):
     (run.path / "checkpoints" / name).mkdir()
     (run.path / "checkpoints" / name / "trainer_state.json").write_text('{"global_step": 99')
-    check_resume(run, NEWEST, *[f"{name} was skipped: its manifest is missing or torn"][:said])
+    check_resume(run, NEWEST, *[f"{name} was skipped: its manifest is missing or torn"][:warnings])
 
 
 @torn
@@ -359,17 +360,17 @@ def remove_weights(checkpoint):
 
 @damaged
 @pytest.mark.parametrize(
-    "harm, said",
+    "harm, warnings",
     [
         (remove_weights, f"{WEIGHTS} is missing"),
         pytest.param(shutil.rmtree, "its manifest is missing or torn", marks=slow),
     ],
 )
-def test_damaged_best_checkpoint_skips_dependants(run, check_resume, harm, said):
+def test_damaged_best_checkpoint_skips_dependants(run, check_resume, harm, warnings):
     checkpoints = run.path / "checkpoints"
     harm(checkpoints / BEST)
-    own = [f"{BEST} was skipped: {said}"] if (checkpoints / BEST).exists() else []
-    check_resume(run, OLDER, f"{NEWEST} was skipped: of {BEST}, the best so far, {said}", *own)
+    own = [f"{BEST} was skipped: {warnings}"] if (checkpoints / BEST).exists() else []
+    check_resume(run, OLDER, f"{NEWEST} was skipped: of {BEST}, the best so far, {warnings}", *own)
 
 
 @damaged
@@ -480,7 +481,7 @@ def test_first_evaluation_is_logged_once(settings, tmp_path, left):
 
 @pytest.mark.parametrize("steps, seconds", [(17, 1.0), (400, 0.3), (4000, 0.1)])
 def test_saving_uses_its_share(settings, tmp_path, monkeypatch, steps, seconds):
-    "Three epochs by a clock of the test's own, each save 0.6 s: the epochs' ends, and what can be afforded beside them"
+    "Three epochs by a clock of the test's own, each save 0.6 s: the epochs' ends, and what can be afforded next to them"
     now, cost, saves, model = 0.0, 0.6, [], torch.nn.Linear(1, 1)
     monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(callbacks, "WRITE_SPEED", estimate_bytes(model) / cost)
