@@ -5,7 +5,9 @@ function: `load_data(**settings.section("data"))`. Other fields of `TrainingArgu
 `training_arguments`.
 """
 
+import ast
 import dataclasses
+import importlib.util
 import json
 import math
 import re
@@ -14,6 +16,7 @@ import typing
 import unicodedata
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from functools import cache
 from pathlib import Path
 
 from ftkit.errors import USER_PASSWORD, UserError, did_you_mean
@@ -68,6 +71,59 @@ RETIRED = {
     "num_epochs": "num_train_epochs",
     "batch_size": "per_device_train_batch_size",
 }
+OTHER_NAMES = {  # names that people try -> the key
+    "text_column": "text_column_name",
+    "text_col": "text_column_name",
+    "text": "text_column_name",
+    "label_column": "label_column_name",
+    "label_col": "label_column_name",
+    "label": "label_column_name",
+    "target": "label_column_name",
+    "epochs": "num_train_epochs",
+    "n_epochs": "num_train_epochs",
+    "lr": "learning_rate",
+    "model": "model_name_or_path",
+    "model_name": "model_name_or_path",
+    "base_model": "model_name_or_path",
+    "checkpoint": "model_name_or_path",
+    "max_len": "max_seq_length",
+    "max_seq_len": "max_seq_length",
+    "seq_length": "max_seq_length",
+    "train": "train_file",
+    "train_path": "train_file",
+    "train_data": "train_file",
+    "data": "train_file",
+    "file": "train_file",
+    "csv": "train_file",
+    "input": "train_file",
+    "valid_file": "validation_file",
+    "val_file": "validation_file",
+    "dev_file": "validation_file",
+    "eval_file": "validation_file",
+    "test": "test_file",
+    "dataset": "dataset_name",
+    "bs": "per_device_train_batch_size",
+    "train_batch_size": "per_device_train_batch_size",
+    "eval_batch_size": "per_device_eval_batch_size",
+    "grad_accum": "gradient_accumulation_steps",
+    "patience": "early_stopping_patience",
+    "warmup": "warmup_steps",
+    "random_state": "seed",
+    "random_seed": "seed",
+    "test_split": "test_size",
+    "val_size": "validation_size",
+    "lora_rank": "lora_r",
+    "sep": "delimiter",
+    "separator": "delimiter",
+    "sheet": "sheet_name",
+    "names": "column_names",
+    "query": "sql_query",
+    "group_column": "group_column_name",
+    "time_column": "time_column_name",
+    "output": "--runs_dir and --run",
+    "out_dir": "--runs_dir and --run",
+    "output_path": "--runs_dir and --run",
+}
 
 
 def key(
@@ -112,7 +168,11 @@ class Settings:
         "a data set on the Hub, or `starter`: the posts that come with ftkit; ignored if train_file is given",
     )
     dataset_config_name: str | None = key("data", None, "the configuration of that data set")
-    train_file: str | None = key("data", None, "your own training rows: .csv .tsv .json .jsonl .parquet")
+    train_file: str | None = key(
+        "data",
+        None,
+        "your own training rows: a file, a pattern such as rows-*.csv, a folder, - for stdin, the URL of a database",
+    )
     validation_file: str | None = key(
         "data", None, "your own validation rows; default: split off from the training rows"
     )
@@ -121,6 +181,22 @@ class Settings:
         "data", None, "the column with the text; default: found by name, then by content"
     )
     label_column_name: str | None = key("data", None, "the column with the label; default: found by name")
+    encoding: str | None = key("data", None, "of the files, such as cp1252; default: found")
+    delimiter: str | None = key("data", None, "of the files: comma, semicolon, tab or bar; default: found")
+    quoting: str | None = key(
+        "data",
+        None,
+        "quotes (a field may be in double quotes) or literal (quotes are part of the text); default: found",
+        choices=("quotes", "literal"),
+    )
+    column_names: list[str] = key("data", [], "of files without a header line, such as text, label", names=True)
+    sheet_name: str | None = key("data", None, "of an Excel file; default: the first sheet")
+    sql_query: str | None = key("data", None, "if train_file is the URL of a database")
+    ignore_labels: list[str] = key("data", [], "leave out the rows with these labels", names=True)
+    group_column_name: str | None = key(
+        "data", None, "rows with the same value in this column stay on one side of a split"
+    )
+    time_column_name: str | None = key("data", None, "hold out the latest rows by this column, instead of random ones")
     validation_size: float = key(
         "data",
         0.1,
@@ -316,10 +392,29 @@ def check_key(
         raise UserError(f"{where}: ftkit sets this itself; {OWNED[name]}.")
     elif name in RETIRED:
         raise UserError(f"{where}: this name is retired. Write {RETIRED[name]}.")
+    elif name in OTHER_NAMES:
+        raise UserError(f"{where}: this key is not known. Did you mean '{OTHER_NAMES[name]}'?")
     elif section != "trainer":
         raise UserError(
             f"{where}: this key is not known.{did_you_mean(name, KEYS)} See `ftkit train --help` for all keys."
         )
+    elif (fields := training_fields()) and name not in fields:
+        raise UserError(
+            f"{where}: neither a key of ftkit nor a field of TrainingArguments."
+            f"{did_you_mean(name, [*KEYS, *fields])} See `ftkit train --help` for all keys."
+        )
+
+
+@cache
+def training_fields() -> frozenset[str]:
+    "Return the fields of TrainingArguments from its source, as loading Transformers takes seconds; empty if not found"
+    spec = importlib.util.find_spec("transformers")
+    try:
+        source = Path(spec.origin).with_name("training_args.py").read_text(encoding="utf-8")
+        body = next(n.body for n in ast.parse(source).body if getattr(n, "name", None) == "TrainingArguments")
+    except (AttributeError, OSError, StopIteration, SyntaxError):
+        return frozenset()
+    return frozenset(n.target.id for n in body if isinstance(n, ast.AnnAssign))
 
 
 def parse_value(
@@ -329,6 +424,8 @@ def parse_value(
 ) -> object:
     "Return a value as the key's type. Raises `UserError` if it does not fit or is out of the key's limits"
     where = where or f.name
+    if f.metadata.get("names") and isinstance(value, str):
+        value = split_names(value)
     try:
         value = convert(TYPES[f.name], value)
     except (ValueError, TypeError, OverflowError):
@@ -351,6 +448,13 @@ def parse_value(
         if problem:
             raise UserError(f"{where} = {quote(value)}: {problem}.")
     return value
+
+
+def split_names(
+    text: str,  # names with commas between them; `none` alone means no name
+) -> list[str]:
+    "Return names that may hold spaces"
+    return [] if text.strip().lower() == "none" else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def check_text(
@@ -407,8 +511,9 @@ def convert(kind, value):
             raise ValueError
         return float(value)
     if origin is list:
-        items = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else list(value)
-        return [str(i) for i in items if i and str(i).lower() != "none"]
+        if isinstance(value, str):
+            value = [i for i in re.split(r"[,\s]+", value) if i.lower() != "none"]
+        return [str(i) for i in value if str(i)]
     if origin is dict:
         return parse_pairs(value) if isinstance(value, str) else {str(k): str(v) for k, v in dict(value).items()}
     if isinstance(value, Path):
@@ -446,7 +551,7 @@ def parse_plain(text: object) -> object:
     lowered = text.strip().lower()
     if lowered in ("true", "false", "none", ""):
         return {"true": True, "false": False}.get(lowered)
-    for kind in (int, float):
+    for kind in (int, float, json.loads) if lowered[:1] in "{[" else (int, float):
         try:
             return kind(text)
         except ValueError:

@@ -5,10 +5,12 @@ import logging
 import sys
 from pathlib import Path
 
-from ftkit.cli.parser import Command, add_run, add_settings, find_runs_dir, read_settings
+from ftkit.cli.parser import Command, add_columns, add_run, add_settings, find_runs_dir, read_settings
 from ftkit.errors import UserError, escape_controls
 from ftkit.settings import KEYS
 
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+FOUND = 3  # exit code of `check` if there is something to know
 logger = logging.getLogger(__name__)
 
 
@@ -92,6 +94,7 @@ def print_result(tuned) -> None:
 def add_evaluate(parser):
     add_run(parser)
     parser.add_argument("--file", metavar="F", help="labelled rows (default: the run's own test rows)")
+    add_columns(parser)
 
 
 def evaluate(args):
@@ -100,7 +103,7 @@ def evaluate(args):
 
     run = load_run(args)
     quiet_libraries()
-    result = run.evaluate(args.file)
+    result = run.evaluate(args.file, args.text_column_name, args.label_column_name)
     if args.json:
         return print_json(result)
     for name, score in result["metrics"].items():
@@ -112,14 +115,25 @@ def evaluate(args):
 
 def add_predict(parser):
     add_run(parser)
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify")
-    parser.add_argument("--file", metavar="F", help="texts from a file's text column")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify; - reads them from standard input")
+    parser.add_argument("--file", metavar="F", help="texts from a file's text column; a .txt has a text in each line")
     parser.add_argument(
         "--text_column_name",
         metavar="C",
         help="the column with the text (default: the one that the run was trained on)",
     )
-    parser.add_argument("--out", metavar="F", help="write a .csv or .jsonl file instead of stdout")
+    parser.add_argument(
+        "--out", metavar="F", help="write a .csv or .jsonl file instead of stdout; other columns come along"
+    )
+    parser.add_argument(
+        "--separator",
+        metavar="S",
+        default="comma",
+        choices=list(SEPARATORS),
+        help="of a .csv: comma, semicolon or tab",
+    )
+    parser.add_argument("--bom", action="store_true", help="begin a .csv with a byte order mark, which Excel wants")
+    parser.add_argument("--force", action="store_true", help="replace a file that is already there")
 
 
 def predict(args):
@@ -131,14 +145,18 @@ def predict(args):
 
     run = load_run(args)
     if args.out:
-        check_output(Path(args.out), args.file)
-    texts = read_texts(run, args)
+        check_output(Path(args.out), args.file, args.force)
+    texts, others = read_texts(run, args)
     quiet_libraries()
     with tqdm(total=len(texts), desc="predict", unit="row", file=sys.stderr, disable=None, leave=False) as bar:
         rows = run.predict(texts, bar.update)
     if args.out:
-        write_rows(Path(args.out), texts, rows)
-        return logger.info(f"{len(rows):,} rows in {args.out}")
+        options = {"separator": SEPARATORS[args.separator], "bom": args.bom, "force": args.force}
+        changed = write_rows(Path(args.out), texts, rows, others, **options)
+        guarded = (
+            f"; {changed:,} texts that a spreadsheet would take for a formula have a ' in front" if changed else ""
+        )
+        return logger.info(f"{len(rows):,} rows in {args.out}, in the order of the input{guarded}")
     for text, row in zip(texts, rows):
         if args.json:
             print_json(row)
@@ -147,21 +165,43 @@ def predict(args):
             print_lines("\t".join([*map(escape_controls, answer), repr(text)]), keep="\t")
 
 
-def read_texts(run, args) -> list:
-    "Return the texts on the command line, or those of a file's text column"
-    from ftkit.data import find_column
+def read_texts(run, args) -> tuple[list, dict[str, list]]:
+    "Return the texts on the command line, on stdin, or in a file, and the other columns of the file"
+    from ftkit.checks.columns import choose_text
     from ftkit.files.tables import read_table
 
+    file = "-" if args.texts == ["-"] else args.file
     if bool(args.texts) == bool(args.file):
         raise UserError(
             "predict takes texts or --file, one of the two. "
             "Write: ftkit predict RUN 'a text', or ftkit predict RUN --file rows.csv"
         )
-    if not args.file:
-        return args.texts
-    table = read_table(args.file)
-    wanted = args.text_column_name or run.data["text_column"]
-    return table.columns[find_column(table, wanted, (), "text_column_name")]
+    if not file:
+        return args.texts, {}
+    table = read_table(file)
+    wanted = args.text_column_name or (run.data["text_column"] if len(table.columns) > 1 else None)
+    columns, _ = choose_text(table, wanted)
+    texts = table.columns[columns[0]]
+    if len(columns) > 1:
+        texts = ["\n".join(str(p) for p in row if p is not None) for row in zip(*(table.columns[c] for c in columns))]
+    return texts, {name: values for name, values in table.columns.items() if name not in columns}
+
+
+def add_check(parser):
+    parser.add_argument("file", metavar="FILE", help="rows: a file, a pattern, a folder, or - for stdin")
+    parser.add_argument("--test_file", metavar="F", help="test rows, to find those that are training rows too")
+    add_columns(parser)
+
+
+def check(args):
+    "Examine labelled rows without training. The exit code is 3 if something was found"
+    from ftkit.checks.report import describe_examination, examine
+    from ftkit.data import read_source
+
+    tables = read_source(train_file=args.file, test_file=args.test_file)
+    result = examine(tables, args.text_column_name, args.label_column_name)
+    print_json(result) if args.json else print_lines(*describe_examination(result))
+    return FOUND if result["findings"] else 0
 
 
 def add_runs(parser):
@@ -223,6 +263,7 @@ COMMANDS = {
         Command("train", "run an experiment", add_train, train, takes_training_arguments=True),
         Command("evaluate", "score a run's model on labelled rows", add_evaluate, evaluate),
         Command("predict", "classify texts with a run's model", add_predict, predict),
+        Command("check", "examine labelled rows without training", add_check, check),
         Command("runs", "list the runs, or compare two of them", add_runs, runs),
     )
 }

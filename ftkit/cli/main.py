@@ -54,7 +54,7 @@ def run_command(
         )
     else:
         command = COMMANDS[name]
-        command.run(*parse(command, rest))
+        return command.run(*parse(command, rest)) or 0
     return 0
 
 

@@ -1,12 +1,13 @@
 "The command line: flags are the keys of settings.ini. Nothing heavy is loaded here."
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ftkit import __version__
-from ftkit.errors import UserError
+from ftkit.errors import UserError, did_you_mean
 from ftkit.settings import KEYS, PRESETS, SECTIONS, TYPES, Settings, check_key, format_value, parse_plain, parse_value
 
 FLAGS = ("preset", "run", "resume", "rerun", "runs_dir", "json", "help")  # of `train`, beside the keys
@@ -27,7 +28,8 @@ class Parser(argparse.ArgumentParser):
     "A parser whose errors are one line on stderr"
 
     def error(self, message):
-        raise UserError(f"{message}. See `{self.prog} --help`.")
+        stop = "" if message.endswith((".", "?")) else "."
+        raise UserError(f"{message}{stop} See `{self.prog} --help`.")
 
 
 def make_parser(
@@ -59,22 +61,29 @@ def parse(
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else there")
     command.add_arguments(parser)
-    if not command.takes_training_arguments:
-        return (parser.parse_intermixed_args(argv),)
-    argv, extra = take_training_arguments(argv)
-    return parser.parse_intermixed_args(argv), extra
+    extra = {}
+    if command.takes_training_arguments:
+        argv, extra = take_training_arguments(argv)
+    args, rest = parser.parse_known_intermixed_args(argv)
+    if rest:
+        word = next((word for word in rest if word.startswith("-")), rest[0])
+        flags = re.findall(r"--\w+", parser.format_help())
+        parser.error(f"unrecognized argument: {word}.{did_you_mean(word, flags)}")
+    return (args, extra) if command.takes_training_arguments else (args,)
 
 
 def take_training_arguments(
     argv: list[str],  # what follows the command's name
 ) -> tuple[list[str], dict[str, object]]:
-    "Take out the flags that are fields of TrainingArguments alone: `--adam_beta2 0.95`, `--bf16`, `--lr_scheduler_type=cosine`"
+    "Take out the fields of TrainingArguments: `--adam_beta2 0.95`, `--bf16`, `--lr_scheduler_type=cosine`"
     ours, extra, argv = [], {}, list(argv)
     while argv:
         word = argv.pop(0)
         flag, equals, value = word.partition("=")
-        if not flag.startswith("--") or flag.removeprefix("--") in {*KEYS, *FLAGS}:
-            ours.append(word)
+        if flag.startswith("--"):
+            flag = f"--{flag.removeprefix('--').replace('-', '_')}"
+        if not flag.startswith("--") or flag == "--" or flag.removeprefix("--") in {*KEYS, *FLAGS}:
+            ours.append(flag + equals + value)
             continue
         if not equals:
             value = argv.pop(0) if argv and not argv[0].startswith("--") else "true"
@@ -103,8 +112,8 @@ def read_settings(
 ) -> Settings:
     "Return the settings: of flag, file, preset and default, the first that gives a key counts"
     settings = Settings.preset(args.preset) if args.preset else Settings()
-    if args.settings:
-        settings = Settings.read(args.settings, settings)
+    if file := settings_file(args):
+        settings = Settings.read(file, settings)
     flags = {name: parse_value(KEYS[name], getattr(args, name), f"--{name}") for name in KEYS if hasattr(args, name)}
     return settings.replace(**flags, **extra)
 
@@ -115,14 +124,41 @@ def find_runs_dir(
     "Return `--runs_dir`, else `runs` next to the settings file, else in the current folder"
     if args.runs_dir:
         return Path(args.runs_dir)
-    return (Path(args.settings).parent if getattr(args, "settings", None) else Path()) / "runs"
+    file = settings_file(args)
+    return (Path(file).parent if file else Path()) / "runs"
+
+
+def settings_file(
+    args: argparse.Namespace,  # of any command
+) -> str | None:
+    "Return the settings file that was given, or None. Raises `UserError` for a table in its place"
+    given = getattr(args, "settings", None) or []
+    tables = [word for word in given if Path(word).suffix.lower() not in (".ini", ".cfg", ".conf", "")]
+    if tables:
+        several = (
+            f" With a pattern, put quotes around it: --train_file '*{Path(tables[0]).suffix}'."
+            if len(given) > 1
+            else ""
+        )
+        raise UserError(f"{tables[0]}: is not a settings file. Did you mean --train_file {tables[0]}?{several}")
+    if len(given) > 1:
+        raise UserError(f"{given[1]}: one settings file is enough. Give flags for what differs from {given[0]}.")
+    return given[0] if given else None
+
+
+def add_columns(
+    parser: Parser,  # of a command that reads labelled rows
+) -> None:
+    "Add the names of the columns"
+    parser.add_argument("--text_column_name", metavar="C", help="the column with the text (default: found)")
+    parser.add_argument("--label_column_name", metavar="C", help="the column with the label (default: found)")
 
 
 def add_settings(
     parser: Parser,  # of a command that takes settings
 ) -> None:
     "Add the settings file, the preset and the keys"
-    parser.add_argument("settings", nargs="?", metavar="SETTINGS.INI", help="a settings file")
+    parser.add_argument("settings", nargs="*", metavar="SETTINGS.INI", help="a settings file")
     parser.add_argument("--preset", metavar="NAME", help=f"a ready experiment: {', '.join(PRESETS)}")
     add_keys(parser)
 

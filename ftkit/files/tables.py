@@ -1,235 +1,260 @@
-"""Files as rows of text: CSV, TSV, JSON, JSON Lines, Parquet.
+"""Files as rows of text: one reader for each format.
 
-Every value stays what was written: `007`, `null` and `True` are text. Rows that do not fit stop the reading with their number,
-because a row that is silently shifted, dropped or retyped teaches the model something else than the file says.
+Every value stays what was written: `007`, `null` and `True` are text. What cannot be read as meant is refused with file,
+row, cause and remedy: a row that is silently shifted, dropped or retyped teaches the model something else than the file says.
 """
 
-import csv
-import io
-import json
+import glob
 import os
-from dataclasses import dataclass
+import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ftkit.errors import UserError
+from ftkit.files.annotations import unpack_annotations
+from ftkit.files.archives import COMPRESSED, read_bytes, read_single_member
+from ftkit.files.columnar import read_arrow, read_excel, read_parquet, read_sql
+from ftkit.files.delimited import parse_delimited
+from ftkit.files.encodings import decode
+from ftkit.files.json_rows import parse_json, parse_jsonl
+from ftkit.files.lines import parse_lines
+from ftkit.files.rows import ReadOptions, Table
 
-KINDS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "csv",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-}
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-
-
-@dataclass
-class Table:
-    "The rows of a file"
-
-    columns: dict[str, list]  # name -> values, all of one length; None where the file has none
-    encoding: str | None = None  # of a text file
-    delimiter: str | None = None  # of a CSV file
-    first_row: int = 1  # the number of the first row in the file, for messages
-
-    def __len__(self):
-        return len(next(iter(self.columns.values()), []))
+NO_LABEL_FOLDERS = ("unsup", "unsupervised", "unlabeled", "unlabelled")
+WEB = ("http", "https", "ftp", "s3", "gs", "gcs", "abfs", "az", "file", "hf")
 
 
 def read_table(
-    path: str | Path,  # the file; its ending tells the format
+    path: str | Path,  # a file, a pattern such as rows-*.csv, a folder, - for stdin, or the URL of a database
+    options: ReadOptions = ReadOptions(),  # what is known about the file
 ) -> Table:
-    "Read the rows of a file as text. Raises `UserError` with file, row, cause and remedy"
-    path = Path(path)
+    "Read rows that are one split. Raises `UserError` with file, row, cause and remedy"
+    found = read_tables(path, options)
+    if isinstance(found, dict):
+        raise UserError(f"{path}: holds several splits ({', '.join(found)}). Give a file with one of them.")
+    return found
+
+
+def read_tables(
+    path: str | Path,  # as for `read_table`
+    options: ReadOptions = ReadOptions(),  # what is known about the file
+) -> Table | dict[str, Table]:
+    "Read the rows of a source as text; a dictionary if it holds several splits. Raises `UserError`"
+    source = str(path)
+    if source == "-":
+        return finish(read_stdin(options), "standard input")
+    if scheme := re.match(r"([a-z][a-z0-9+.]+):/{1,3}", source, re.IGNORECASE):  # a path has made one slash of two
+        return finish(read_address(source, scheme[1].lower(), options), source)
+    path = Path(source).expanduser()
     if not os.path.exists(path):  # false, not an error, if a name is too long
+        files = sorted(glob.glob(str(path))) if re.search(r"[*?\[]", source) else []
+        if files:
+            return join_tables([read_table(file, options) for file in files], source)
         raise UserError(f"{path}: there is no such file.{list_neighbours(path.parent)}")
     if path.is_dir():
-        raise UserError(f"{path}: is a folder. Name a file in it: {ENDINGS}.")
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(f"{path}: files ending in '{path.suffix}' are not read. Use {ENDINGS}.")
+        return finish(read_folder(path, options), source)
     if not path.is_file():
         raise UserError(f"{path}: is a device or a pipe, not a file. Write its rows into a file first.")
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty.")
+    reader = READERS.get(inner_suffix(path))
+    if reader is None:
+        raise UserError(f"{path}: files ending in '{path.suffix}' are not read. Use {ENDINGS}.")
     try:
-        table = reader(path)
+        return finish(reader(path, options), source)
     except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror}).") from None
+        raise UserError(f"{path}: cannot be read ({e.strerror or e}).") from None
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply. Each row must be one object of texts and numbers.") from None
+
+
+def finish(
+    found: Table | dict[str, Table],  # from a reader
+    source: str,  # as the user gave it
+) -> Table | dict[str, Table]:
+    "Return what a reader found, annotation exports unpacked. Raises `UserError` if there are no rows"
+    if isinstance(found, dict):
+        return {name: finish(table, f"{source}, {name}") for name, table in found.items()}
+    found.source = source
+    if not len(found):
+        raise UserError(f"{source}: there are no rows below the column names.")
+    return unpack_annotations(found)
+
+
+def inner_suffix(
+    path: Path,  # a file
+) -> str:
+    "Return the ending that tells the format: `.csv` for rows.csv and for rows.csv.gz"
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
+
+
+def read_text(
+    parse: Callable,  # (text, source, encoding, options, suffix) -> rows
+) -> Callable:
+    "Return the reader of a text format: it unpacks and decodes the file, then parses it"
+
+    def reader(path: Path, options: ReadOptions) -> Table | dict[str, Table]:
+        return parse_bytes(parse, read_bytes(path), str(path), options, inner_suffix(path))
+
+    return reader
+
+
+def parse_bytes(
+    parse: Callable,  # (text, source, encoding, options, suffix) -> rows
+    data: bytes,  # of the file
+    source: str,  # for messages
+    options: ReadOptions,  # what is known about the file
+    suffix: str,  # that tells the format
+) -> Table | dict[str, Table]:
+    "Decode and parse; the notes begin with what the decoding decided"
+    decoded = decode(data, source, options.encoding)
+    del data
+    found = parse(decoded.text, source, decoded.encoding, options, suffix)
+    for table in found.values() if isinstance(found, dict) else [found]:
+        table.notes[:0] = decoded.notes
+    return found
+
+
+def read_zip(
+    path: Path,  # a .zip with one file
+    options: ReadOptions,  # what is known about the file inside
+) -> Table | dict[str, Table]:
+    "Read the one file in an archive. Nothing is unpacked to the disk"
+    name, data = read_single_member(path)
+    suffix = Path(name).suffix.lower()
+    if suffix not in PARSERS:
+        raise UserError(f"{path}: holds {name}, which is not read inside a .zip. Unpack it first.")
+    return parse_bytes(PARSERS[suffix], data, f"{path}: {name}", options, suffix)
+
+
+def read_stdin(
+    options: ReadOptions,  # what is known about the rows
+) -> Table | dict[str, Table]:
+    "Read rows from standard input: JSON Lines, JSON, delimited rows, or a text in each line"
+    data = sys.stdin.buffer.read()
+    if not data.strip():
+        raise UserError("standard input is empty. Write: ftkit … < rows.csv")
+    start, first = data.lstrip()[:1], data.lstrip().split(b"\n", 1)[0].rstrip()
+    suffix = ".jsonl" if start == b"{" and first.endswith(b"}") else ".json" if start in b"[{" else ".csv"
+    if suffix == ".csv" and not re.search(rb"[,;\t|]", first):
+        suffix = ".txt"
+    return parse_bytes(PARSERS[suffix], data, "standard input", options, suffix)
+
+
+def read_address(
+    source: str,  # with a scheme
+    scheme: str,  # such as https or sqlite
+    options: ReadOptions,  # the query
+) -> Table:
+    "Read a database. Raises `UserError` with what to do for an address on the web"
+    if scheme in WEB:
+        hub = "huggingface.co" in source or scheme == "hf"
+        hint = " For a data set on the Hub write dataset_name = owner/name." if hub else ""
+        raise UserError(f"{source}: addresses are not read. Download the file, and give its path.{hint}")
+    return read_sql(source, options)
+
+
+def read_folder(
+    folder: Path,  # of split files, or of a folder for each label
+    options: ReadOptions,  # what is known about the files
+) -> Table | dict[str, Table]:
+    "Read `train.csv`, `test.csv` … in a folder, or texts in a folder for each label (also below train/ and test/)"
+    inside = sorted(folder.iterdir())
+    files = {p.name.split(".")[0]: p for p in inside if p.is_file() and inner_suffix(p) in READERS}
+    if "train" in {name.lower() for name in files}:
+        return {name: read_table(path, options) for name, path in files.items()}
+    folders = [p for p in inside if p.is_dir() and any(p.iterdir())]
+    if {p.name.lower() for p in folders} & {"train", "training"}:
+        return {p.name: read_label_folders(p, options) for p in folders}
+    if folders:
+        return read_label_folders(folder, options)
+    raise UserError(
+        f"{folder}: is a folder without train.csv and without a folder for each label. Name a file: {ENDINGS}."
+    )
+
+
+def read_label_folders(
+    folder: Path,  # with a folder for each label
+    options: ReadOptions,  # the encoding
+) -> Table:
+    "Read each text file below `folder/<label>/` as one row"
+    table = Table({"text": [], "label": [], "file": []}, format="a folder for each label")
+    encodings = set()
+    for path in sorted(folder.glob("*/*.txt")):
+        label = path.parent.name
+        if label.lower() in NO_LABEL_FOLDERS:
+            continue
+        decoded = decode(path.read_bytes(), str(path), options.encoding)
+        encodings.add(decoded.encoding)
+        for column, value in (("text", decoded.text), ("label", label), ("file", f"{label}/{path.name}")):
+            table.columns[column].append(value)
+    for name in (p.name for p in folder.iterdir() if p.is_dir() and p.name.lower() in NO_LABEL_FOLDERS):
+        table.notes.append(f"the folder {name} has no labels and was left out")
     if not len(table):
-        raise UserError(f"{path}: there are no rows below the column names.")
+        raise UserError(f"{folder}: its folders hold no .txt files. Name a file: {ENDINGS}.")
+    table.encoding = ", ".join(sorted(encodings))
     return table
+
+
+def join_tables(
+    tables: list[Table],  # of the files that a pattern found
+    source: str,  # the pattern
+) -> Table:
+    "Return the rows of several files as one table. Raises `UserError` if their columns differ"
+    first = tables[0]
+    for table in tables[1:]:
+        if set(table.columns) != set(first.columns):
+            raise UserError(
+                f"{table.source}: has the columns {', '.join(table.columns)}, "
+                f"but {first.source} has {', '.join(first.columns)}. Give files with the same columns."
+            )
+    columns = {name: [v for table in tables for v in table.columns[name]] for name in first.columns}
+    merged = {
+        kind: " and ".join(sorted({str(getattr(t, kind)) for t in tables if getattr(t, kind)})) or None
+        for kind in ("format", "encoding", "delimiter", "quoting")
+    }
+    notes = [f"{len(tables)} files were joined", *(f"{t.source}: {note}" for t in tables for note in t.notes)]
+    return Table(columns, source, **merged, notes=notes, orders=first.orders)
 
 
 def list_neighbours(
     folder: Path,  # that may be missing
 ) -> str:
     "Return the first tables in a folder as a sentence, or an empty text"
-    found = (
-        sorted(p.name for p in folder.glob("*") if p.suffix in READERS and p.suffix != ".txt")
-        if os.path.isdir(folder)
-        else []
-    )
+    if not os.path.isdir(folder):
+        return ""
+    found = sorted(p.name for p in folder.glob("*") if inner_suffix(p) in READERS and p.suffix != ".txt")
     return f" Next to it: {', '.join(found[:5])}." if found else ""
 
 
-def read_text(path: Path) -> tuple[str, str]:
-    "Text and encoding: UTF-8 with or without a mark, UTF-16 with one, else Windows-1252"
-    data = path.read_bytes()
-    if data[:4] in (b"PK\x03\x04", b"PAR1") or data[:2] == b"\x1f\x8b":
-        raise UserError(f"{path}: is compressed or binary, though it ends in '{path.suffix}'. Unpack it first.")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encodings = ["utf-16"]
-    else:
-        encodings = ["utf-8-sig", "cp1252"]
-    for encoding in encodings:
-        try:
-            text = data.decode(encoding)
-            return text, "utf-8" if encoding == "utf-8-sig" else encoding
-        except UnicodeDecodeError:
-            continue
-    raise UserError(f"{path}: is neither UTF-8 nor {encodings[-1]} text. Save it as UTF-8.")
+def without_options(
+    parse: Callable,  # (text, source, encoding) -> rows
+) -> Callable:
+    "Return the parser of a format that has neither delimiter nor quoting"
+    return lambda text, source, encoding, options, suffix: parse(text, source, encoding)
 
 
-def sniff_delimiter(text: str, path: Path) -> str:
-    "The delimiter with which the first rows have the same number of fields, more than one if possible"
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    best, most = ",", 1
-    for delimiter in DELIMITERS:
-        try:
-            rows = [
-                r
-                for _, r in zip(range(50), csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-                if r
-            ]
-        except csv.Error:
-            continue
-        if rows and len(rows[0]) > most and sum(len(r) == len(rows[0]) for r in rows) > len(rows) / 2:
-            best, most = delimiter, len(rows[0])
-    return best
-
-
-def read_csv(path: Path) -> Table:
-    "A CSV or TSV file, read strictly: a row with too many or too few fields is an error, not a guess"
-    text, encoding = read_text(path)
-    if text.lstrip()[:15].lower().startswith(("<!doctype html", "<html")):
-        raise UserError(f"{path}: is a web page, not a table. Download the file itself.")
-    delimiter = sniff_delimiter(text, path)
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows, line = [], 1
-    try:
-        for fields in reader:
-            if fields:
-                rows.append((line, fields))
-            line = reader.line_num + 1
-    except csv.Error as e:
-        raise UserError(
-            f"{path}, line {line}: {e}. A quote that is opened must be closed; a quote inside a quoted text is written twice."
-        ) from None
-    if not rows:
-        raise UserError(f"{path}: the file is empty.")
-    header = rows[0][1]
-    twice = [n for n in header if header.count(n) > 1]
-    if twice:
-        raise UserError(f"{path}: two columns are named '{twice[0]}'. Rename one.")
-    for line, fields in rows[1:]:
-        if len(fields) != len(header):
-            raise UserError(
-                f"{path}, line {line}: {len(fields)} fields where the first line has {len(header)} "
-                f"({', '.join(header[:5])}). Put quotes around a text that holds a {DELIMITERS[delimiter]}."
-            )
-    columns = {name: [fields[i] for _, fields in rows[1:]] for i, name in enumerate(header)}
-    return Table(columns, encoding, DELIMITERS[delimiter], 2)
-
-
-def as_columns(records: list, path: Path, first: int = 1) -> dict[str, list]:
-    "A list of JSON objects as columns"
-    for number, record in enumerate(records, first):
-        if not isinstance(record, dict):
-            raise UserError(
-                f'{path}, row {number}: expected an object such as {{"text": "...", "label": "..."}}, found {json.dumps(record)[:40]}.'
-            )
-    names = list(dict.fromkeys(name for record in records for name in record))
-    return {name: [to_text(record.get(name)) for record in records] for name in names}
-
-
-def to_text(value: object) -> object:
-    "A JSON or Parquet value as it is kept: text and None stay, numbers become their own text, the rest stays to be refused by name"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return None if value != value else str(int(value)) if value.is_integer() else str(value)
-    return value
-
-
-def read_jsonl(path: Path) -> Table:
-    "One JSON object a line"
-    text, encoding = read_text(path)
-    records = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                records.append(json.loads(line))
-            except ValueError as e:
-                raise UserError(
-                    f"{path}, line {number}: not valid JSON ({e.args[0]}). Each line must be one object."
-                ) from None
-    return Table(as_columns(records, path), encoding)
-
-
-def read_json(path: Path) -> Table:
-    "A JSON array of objects, or JSON Lines under the ending .json"
-    text, encoding = read_text(path)
-    try:
-        records = json.loads(text)
-    except ValueError as e:
-        if "Extra data" in str(e):
-            return read_jsonl(path)
-        raise UserError(f"{path}: not valid JSON ({e}).") from None
-    if not isinstance(records, list):
-        inside = (
-            [k for k, v in records.items() if isinstance(v, list) and v and isinstance(v[0], dict)]
-            if isinstance(records, dict)
-            else []
-        )
-        hint = f" The rows seem to be under '{inside[0]}': save that list alone." if inside else ""
-        raise UserError(f"{path}: expected a list of objects, found one {type(records).__name__}.{hint}")
-    return Table(as_columns(records, path), encoding)
-
-
-def read_parquet(path: Path) -> Table:
-    "A Parquet file"
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-        return Table(
-            {
-                name: [to_text(v) for v in table[name].to_pylist()]
-                for name in table.column_names
-                if not name.startswith("__index_level_")
-            }
-        )
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as e:
-        raise UserError(f"{path}: cannot be read as Parquet ({str(e).splitlines()[0]}).") from None
-
-
-READERS = {
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".txt": read_csv,
-    ".json": read_json,
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".parquet": read_parquet,
+PARSERS = {  # text formats: ending -> (text, source, encoding, options, suffix) -> rows
+    ".csv": parse_delimited,
+    ".tsv": parse_delimited,
+    ".tab": parse_delimited,
+    ".psv": parse_delimited,
+    ".txt": parse_lines,
+    ".label": parse_lines,
+    ".json": without_options(parse_json),
+    ".jsonl": without_options(parse_jsonl),
+    ".ndjson": without_options(parse_jsonl),
 }
-ENDINGS = ".csv, .tsv, .json, .jsonl or .parquet"
+READERS = {  # ending -> (path, options) -> rows
+    **{suffix: read_text(parse) for suffix, parse in PARSERS.items()},
+    ".parquet": read_parquet,
+    ".pq": read_parquet,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
+    ".xlsx": read_excel,
+    ".xls": read_excel,
+    ".zip": read_zip,
+}
+ENDINGS = ".csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .feather or .xlsx (text also as .gz, .bz2, .xz, .zip)"

@@ -4,6 +4,7 @@ import csv
 import glob
 import json
 import os
+import re
 from pathlib import Path
 
 import psutil
@@ -11,17 +12,28 @@ import psutil
 from ftkit.errors import UserError
 from ftkit.files.atomic import discard, replacing
 
+OWN = ("text", "label", "score", "error")  # columns of a file of predictions
+
 
 def guard_formula(
-    text: object,  # a cell
+    text: object,  # a cell of text: never a label or a score
 ) -> object:
     "Return text that a spreadsheet would take for a formula with a quote in front (OWASP, CSV injection)"
-    return "'" + text if isinstance(text, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    is_formula = isinstance(text, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") and not is_number(text)
+    return "'" + text if is_formula else text
+
+
+def is_number(
+    text: str,  # a cell
+) -> bool:
+    "Return whether a text is a plain number, such as -20 or +1.5"
+    return bool(re.fullmatch(r"[+-]?\d+([.,]\d+)*%?", text.strip()))
 
 
 def check_output(
     out: Path,  # the value of --out
     source: str | None = None,  # the file that is read
+    force: bool = True,  # replace a file that is there
 ) -> None:
     "Raise `UserError` if `--out` cannot be written, before the work starts"
     if os.path.isdir(out):
@@ -36,38 +48,55 @@ def check_output(
         raise UserError(f"--out {out}: the folder {out.parent} cannot be written to. Name another one.")
     if source and os.path.exists(out) and os.path.exists(source) and out.samefile(source):
         raise UserError(f"--out {out}: this is the file that is read, and would be lost. Give another name.")
+    if os.path.exists(out) and not force:
+        raise UserError(f"--out {out}: is already there. Give another name, or --force to replace it.")
 
 
 def write_rows(
     out: Path,  # .csv or .jsonl
     texts: list,  # what was asked
     rows: list[dict],  # the answers, from `Run.predict`
-) -> None:
-    "Replace a file by one line for each text, in order: .jsonl keeps every text as it was, .csv makes formulas harmless"
-    check_output(out)
+    others: dict[str, list] | None = None,  # columns that come along
+    separator: str = ",",  # of a .csv
+    bom: bool = False,  # begin a .csv with a byte order mark
+    force: bool = True,  # replace a file that is there
+) -> int:
+    "Write one line for each text, in order. Return how many texts were changed: .csv makes formulas harmless"
+    check_output(out, force=force)
+    others = {f"{name}_" if name in OWN else name: values for name, values in (others or {}).items()}
     try:
         discard_leftovers(out)
         with replacing(out) as temporary:
-            with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as f:
-                (write_jsonl if out.suffix == ".jsonl" else write_csv)(f, texts, rows)
+            encoding = "utf-8-sig" if bom and out.suffix == ".csv" else "utf-8"
+            with open(temporary, "w", encoding=encoding, errors="backslashreplace", newline="") as f:
+                if out.suffix == ".jsonl":
+                    return write_jsonl(f, texts, rows, others)
+                return write_csv(f, texts, rows, others, separator)
     except OSError as e:
         raise UserError(f"--out {out}: cannot be written ({e.strerror}).") from None
 
 
-def write_jsonl(file, texts: list, rows: list[dict]) -> None:
+def write_jsonl(file, texts: list, rows: list[dict], others: dict[str, list]) -> int:
     "Write one JSON object a line"
-    file.writelines(json.dumps({"text": t, **row}, ensure_ascii=False) + "\n" for t, row in zip(texts, rows))
+    for i, (text, row) in enumerate(zip(texts, rows)):
+        along = {name: values[i] for name, values in others.items()}
+        file.write(json.dumps({"text": text, **along, **row}, ensure_ascii=False) + "\n")
+    return 0
 
 
-def write_csv(file, texts: list, rows: list[dict]) -> None:
-    "Write a table with a column for the score of each label"
-    labels = sorted({label for row in rows for label in row.get("scores", {})})
-    writer = csv.writer(file)  # with another lineterminator a carriage return in a text would not be quoted
-    writer.writerow(["text", "label", "score", *(guard_formula(f"score_{label}") for label in labels), "error"])
-    for text, row in zip(texts, rows):
+def write_csv(file, texts: list, rows: list[dict], others: dict[str, list], separator: str) -> int:
+    "Write a table with a column for the score of each label; return how many cells of text got a quote in front"
+    labels, changed = sorted({label for row in rows for label in row.get("scores", {})}), 0
+    # with another lineterminator a carriage return in a text would not be quoted
+    writer = csv.writer(file, delimiter=separator)
+    writer.writerow(["text", *others, "label", "score", *(f"score_{label}" for label in labels), "error"])
+    for i, (text, row) in enumerate(zip(texts, rows)):
+        cells = [text, *(values[i] for values in others.values())]
+        guarded = [guard_formula(cell) for cell in cells]
+        changed += guarded != cells
         scores = [row.get("scores", {}).get(label, "") for label in labels]
-        label, score, error = (row.get(key, "") for key in ("label", "score", "error"))
-        writer.writerow([guard_formula(text), guard_formula(label), score, *scores, error])
+        writer.writerow([*guarded, row.get("label", ""), row.get("score", ""), *scores, row.get("error", "")])
+    return changed
 
 
 def discard_leftovers(

@@ -32,6 +32,8 @@ class Task:
         self,
         rows,  # a file, or rows from Python
         report: dict,  # of `load_data`: columns and labels
+        text_column_name: str | None = None,  # default: that of the training rows
+        label_column_name: str | None = None,  # default: that of the training rows
     ) -> tuple[Dataset, dict[str, int]]:
         "Return other rows, read as the training rows were, and how many were dropped for which reason"
         raise NotImplementedError

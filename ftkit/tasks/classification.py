@@ -22,11 +22,11 @@ class Classification(Task):
     def load_data(self, dataset=None, **data):
         return load_data(dataset, **data)
 
-    def load_rows(self, rows, report):
-        return load_rows(rows, report)
+    def load_rows(self, rows, report, text_column_name=None, label_column_name=None):
+        return load_rows(rows, report, text_column_name, label_column_name)
 
     def tokenize(self, data, tokenizer, **tokenizer_keys):
-        return tokenize(data, tokenizer, **tokenizer_keys)
+        return tokenize(data.select_columns(["text", "label"]), tokenizer, **tokenizer_keys)
 
     def load_model(self, tokens, tokenizer, seed, **model_keys):
         labels = tokens["train"].features["labels"].names
@@ -50,7 +50,8 @@ class Classification(Task):
         size, names = settings.per_device_eval_batch_size, rows.features["label"].names
         logits = predict_logits(model, tokenizer, rows["text"], settings.max_seq_length, size)
         label, predicted = (pd.Categorical.from_codes(ids, names) for ids in (rows["label"], logits.argmax(-1)))
-        return pd.DataFrame({"text": rows["text"], "label": label, "predicted": predicted, "logits": list(logits)})
+        frame = pd.DataFrame({"text": rows["text"], "label": label, "predicted": predicted, "logits": list(logits)})
+        return frame.assign(**{name: rows[name] for name in rows.column_names if name not in frame})
 
     def with_predictions(self, predictions, outputs):
         predicted = pd.Categorical.from_codes(outputs, dtype=predictions.label.dtype)

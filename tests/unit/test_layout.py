@@ -157,7 +157,7 @@ def test_a_method_can_be_added(own, tmp_path, monkeypatch):
 
 
 def test_a_file_format_can_be_added(own, tmp_path, monkeypatch):
-    def read_lines(path):
+    def read_lines(path, options):
         rows = [line.split(" ", 1) for line in path.read_text().splitlines()]
         return Table({"stars": [r[0] for r in rows], "review": [r[1] for r in rows]})
 

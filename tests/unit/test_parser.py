@@ -87,7 +87,11 @@ def test_flag_alone_is_true(argv):
 @pytest.mark.parametrize(
     "command, argv, message",
     [
-        ("predict", ["small", "--jsn", "a text"], "unrecognized arguments: --jsn. See `ftkit predict --help`."),
+        (
+            "predict",
+            ["small", "--jsn", "a text"],
+            "unrecognized argument: --jsn. Did you mean '--json'? See `ftkit predict --help`.",
+        ),
         ("evaluate", [], "the following arguments are required: RUN"),
         ("train", ["--see", "1"], "Did you mean 'seed'?"),
     ],
