@@ -560,10 +560,10 @@ def load_data(
     encoding: str | None = None,  # of the files; default: found
     delimiter: str | None = None,  # of the files; default: found
     quoting: str | None = None,  # quotes, or literal: they are part of the text; default: found
-    column_names: list[str] = [],  # of files without a header line
+    column_names: list[str] | tuple = (),  # of files without a header line
     sheet_name: str | None = None,  # of an Excel file; default: the first
     sql_query: str | None = None,  # of a database
-    ignore_labels: list[str] = [],  # rows with these labels are left out
+    ignore_labels: list[str] | tuple = (),  # rows with these labels are left out
     group_column_name: str | None = None,  # rows of one group stay on one side of a split
     time_column_name: str | None = None,  # the latest rows are held out
     validation_size: float = 0.1,  # share, if the source has none

@@ -86,6 +86,7 @@ def test_a_section_is_the_keyword_arguments_of_its_step(section):
         if section == "objective" and default not in (value, inspect.Parameter.empty):
             field = {f.name: f for f in dataclasses.fields(Objective)}[name]
             default = field.default_factory()
+        default = list(default) if isinstance(default, tuple) else default
         assert name in ("model_name_or_path",) or default == value, name
 
 

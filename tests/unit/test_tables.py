@@ -30,8 +30,8 @@ READ = {
     "utf-16": ("a.csv", "text,label\nxé,1\n".encode("utf-16"), {"text": ["xé"], "label": ["1"]}),
     "latin-1": (
         "a.csv",
-        "text,label\nle café était fermé, désolé pour le problème à l'entrée,1\n".encode("latin-1"),
-        {"text": ["le café était fermé, désolé pour le problème à l'entrée"], "label": ["1"]},
+        "text,label\nle café était fermé et désolé pour le problème à l'entrée,1\n".encode("latin-1"),
+        {"text": ["le café était fermé et désolé pour le problème à l'entrée"], "label": ["1"]},
     ),
     "semicolons": ("a.csv", "text;label\nhello, you;0\n", {"text": ["hello, you"], "label": ["0"]}),
     "tabs": ("a.tsv", "text\tlabel\nhello, you\t0\n", {"text": ["hello, you"], "label": ["0"]}),
