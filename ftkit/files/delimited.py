@@ -170,7 +170,7 @@ def refuse_impostor(
             f"{source}: holds JSON, not delimited rows. Rename it to .json, or .jsonl if each line is an object."
         )
     sample = [line for line in start.split("\n")[:1000] if line.strip()]
-    if "\0" in text and (text.count("\0") > len(text) / 20 or all("\0" in line for line in sample)):
+    if "\0" in text and (text.count("\0") > len(text) / 4 or all("\0" in line for line in sample)):
         raise UserError(
             f"{source}: is binary, or UTF-16 text read as another encoding. "
             "Write encoding = utf-16, or save it as UTF-8."
@@ -986,6 +986,8 @@ def advise_ragged(
 ) -> str:
     "Return what to do about a line with too many or too few fields"
     name = DELIMITERS.get(fit.reading.delimiter, "delimiter")
+    if body.lines[fit.line].startswith("#"):
+        return "It looks like a comment below the header: delete it."
     if fit.count > len(fit.header):
         same = sum(body.lines[i].count(fit.reading.delimiter) + 1 == fit.count for i in list_indexes(body))
         every = (
@@ -1226,6 +1228,8 @@ def is_sentence(
     if not sample or (name.endswith("?") and sum(v.endswith("?") for v in sample) < len(sample) / 2):
         return False
     usual = statistics.median(len(v.split()) for v in sample)
+    if re.match(r"\w*_", name):  # name_of_a_column (with an explanation)
+        return False
     if len(name.split()) >= 6:
         return usual >= 4
     return len(name) > 60 and statistics.median(map(len, sample)) > 20

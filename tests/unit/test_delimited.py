@@ -70,6 +70,10 @@ def test_wrong_delimiter_is_refused(given, words):
     assert words in refused("text,label\na,1\nb,2\n", delimiter=given)
 
 
+def test_single_nul_stays():
+    assert parse("text,label\na\0b,1\n").columns["text"] == ["a\0b"]
+
+
 def test_values_stay_as_written():
     values = ["007", "True", "null", " a ", "NA", "", "1.0", "=1+1", "\0", "\u2028", "\x0c", "\x85", "\\n", "\ue000"]
     table = parse("text,label\n" + "".join(f"{v},x\n" for v in values))
@@ -216,6 +220,7 @@ RAGGED = {
     "tabs": ("text\tlabel\na\t1\nb\tc\t2\n", 3, "3 fields", "holds a tab"),
     "title of one word": ("text\na,1\nb,2\nc,3\n", 2, "2 fields where the header has 1 (text)", "quotes around"),
     "joined lines": ("text,label\na,1\nb,2text,label\nc,1\n", 3, "3 fields", "quotes"),
+    "comment": ("text,label\na,1\n# more\nb,2\n", 3, "1 field", "looks like a comment"),
     "footer": ("text,label\na,1\nb,2\nTotal: 2\n", 4, "1 field", "Complete"),
 }
 
@@ -323,6 +328,7 @@ NORMAL = {
     "v1": "v1,v2\nham,v1 is good\nspam,b\n",
     "form": "Timestamp,What did you like most about the course?\n1 May,it was all good\n2 May,not so much at all\n",
     "a name that is a value": "question,type\nis it?,question\nno.,statement\nwhy?,question\n",
+    "explained": "id_of_row (as in the file of last year),kind\nit was all very good,a\nso it was not good,b\n",
     "wide": "review_text,is_good\na,True\nb,False\n",
     "german": "Satz,Stimmung\na,gut\nb,schlecht\n",
     "one column": "text\ntext of a row\n",
