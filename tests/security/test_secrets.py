@@ -36,7 +36,8 @@ def fail(*args):
         HfApi().whoami(token=os.environ["HF_TOKEN"])
     except Exception as e:
         e.add_note("headers: Authorization: Bearer " + os.environ["HF_TOKEN"])
-        raise RuntimeError(f"401 for url {os.environ['HF_ENDPOINT']}api/x, token {os.environ['HF_TOKEN']}, key {os.environ['WANDB_API_KEY']}") from e
+        keys = f"token {os.environ['HF_TOKEN']}, key {os.environ['WANDB_API_KEY']}"
+        raise RuntimeError(f"401 for url {os.environ['HF_ENDPOINT']}api/x, {keys}") from e
 
 time.sleep = lambda seconds, sleep=time.sleep: sleep(min(seconds, 0.01))  # the Hub is asked five times
 for route, commands in json.load(sys.stdin).items():
@@ -74,7 +75,9 @@ def environment(tmp_path_factory):
     (base / "home").mkdir()
     (base / "work").mkdir()
     (base / "home/.netrc").write_text(
-        f"machine 127.0.0.1 login user password {CANARIES['netrc']}\nmachine huggingface.co login user password {CANARIES['netrc']}\n"
+        "".join(
+            f"machine {host} login user password {CANARIES['netrc']}\n" for host in ("127.0.0.1", "huggingface.co")
+        )
     )
     (base / "home/.netrc").chmod(0o600)
     (base / "work/.env").write_text(f"HF_TOKEN={CANARIES['dotenv']}\nOPENAI_API_KEY={CANARIES['dotenv']}\n")
@@ -200,9 +203,13 @@ def test_secret_is_not_written(routes, canary):
 
 
 CELLS = [
-    "import os, time\nfrom ftkit.settings import Settings\nfrom ftkit.fine_tuning import fine_tune\nfrom ftkit.views.errors import error_table\nsleep = time.sleep\ntime.sleep = lambda seconds: sleep(min(seconds, 0.01))",
-    "mine = dict(train_file='mine.csv', text_column_name='review', label_column_name='stars', num_train_epochs=1, baselines=['majority'])",
-    "run = fine_tune(Settings(model_name_or_path=os.environ['TINY'], **mine), name='notebook')\nrun.report(), run, error_table(run)",
+    "import os, time\nfrom ftkit.settings import Settings\nfrom ftkit.fine_tuning import fine_tune\n"
+    "from ftkit.views.errors import error_table\n"
+    "sleep = time.sleep\ntime.sleep = lambda seconds: sleep(min(seconds, 0.01))",
+    "mine = dict(train_file='mine.csv', text_column_name='review', label_column_name='stars')\n"
+    "mine |= dict(num_train_epochs=1, baselines=['majority'])",
+    "run = fine_tune(Settings(model_name_or_path=os.environ['TINY'], **mine), name='notebook')\n"
+    "run.report(), run, error_table(run)",
     "fine_tune(Settings(model_name_or_path='nobody/nothing', **mine))",
     "fine_tune(Settings(dataset_name='nobody/nothing'))",
     "fine_tune(Settings(**mine).replace(hub_token=os.environ['GIVEN']))",

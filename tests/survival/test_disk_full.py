@@ -86,7 +86,8 @@ def test_small_disk_is_reported_early(settings, disk):
     fill_disk(disk, 12_000_000)
     with pytest.raises(
         RunFailed,
-        match=r"training, with room for 4 checkpoints, needs 1\d MB, and .* has 12 MB free\. Free some space, or give --runs_dir on another disk\.",
+        match=r"training, with room for 4 checkpoints, needs 1\d MB, and .* has 12 MB free\. "
+        r"Free some space, or give --runs_dir on another disk\.",
     ):
         fine_tune(settings, ROWS, disk, "x")
     assert Run.load("x", disk).history == []

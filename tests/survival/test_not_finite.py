@@ -57,7 +57,8 @@ def test_not_finite_step_stops_run(settings, tmp_path, monkeypatch, what, clippi
     )
     with pytest.raises(
         NotFinite,
-        match=r"^step 14: the (loss|gradient) is not finite; the weights were not changed.*learning rate.*The last complete checkpoint is step-1[23]\.$",
+        match=r"^step 14: the (loss|gradient) is not finite; the weights were not changed.*learning rate.*"
+        r"The last complete checkpoint is step-1[23]\.$",
     ):
         fine_tune(settings.replace(max_grad_norm=clipping), ROWS, tmp_path, "x")
     run = Run.load("x", tmp_path)
@@ -78,7 +79,8 @@ def test_unused_weight_is_checked(settings, tmp_path, monkeypatch):
     act_at_step(monkeypatch, 20, act)
     with pytest.raises(
         NotFinite,
-        match=r"^step 2\d: the weights of \S+wte.weight are not finite; they are not saved. The last complete checkpoint is step-1\d\.$",
+        match=r"^step 2\d: the weights of \S+wte.weight are not finite; they are not saved. "
+        r"The last complete checkpoint is step-1\d\.$",
     ):
         fine_tune(settings, ROWS, tmp_path, "x")
     assert find_newest(tmp_path / "x/checkpoints")[1] == [] and Run.load("x", tmp_path).status == "failed"

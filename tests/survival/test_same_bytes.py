@@ -32,7 +32,10 @@ from ftkit.training.callbacks import Checkpoints
 
 pytestmark = pytest.mark.fault("same seed")
 slow = pytest.mark.slow
-TRAIN = "from ftkit.settings import Settings\nfrom ftkit.fine_tuning import fine_tune\nfine_tune(Settings.read('settings.ini'), runs_dir='runs', name={name!r})"
+TRAIN = (
+    "from ftkit.settings import Settings\nfrom ftkit.fine_tuning import fine_tune\n"
+    "fine_tune(Settings.read('settings.ini'), runs_dir='runs', name={name!r})"
+)
 STRAY = "import random\nimport numpy as np\nimport torch\n(random.random(), np.random.rand(3), torch.rand(3))"
 IRRELEVANT = {  # what must not matter, as settings
     "evaluation off": ({"eval_strategy": "no", "save_strategy": "epoch"}, []),

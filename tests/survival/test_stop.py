@@ -1,4 +1,4 @@
-"""Runs that are stopped, killed or fail at a known moment: exit code, record, what is left, and a resume to the same bits.
+"""Runs that are stopped, killed or fail at a known moment: exit code, record, leftovers, resume to the same bits.
 
 A moment is the k-th call of a function in a process of its own. Signals are real: the process sends them to itself, or
 has another send them.

@@ -1,4 +1,4 @@
-"""Torn and damaged checkpoints: the run resumes from the newest complete one to the same bits, and warns about the others.
+"""Torn and damaged checkpoints: the run resumes from the newest complete one to the same bits and warns of others.
 
 One run is interrupted at step 17, in the middle of its second epoch; each case damages a copy of its folder and
 resumes that in this process.
@@ -108,7 +108,7 @@ def quiet():
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory, tiny):
-    "30 steps in three epochs, evaluated and saved every five; the loss falls, so that the newest evaluated one is best"
+    "30 steps in three epochs, evaluated and saved every five; the loss falls, so the newest evaluated one is best"
     file = write_csv(tmp_path_factory.mktemp("rows") / "mine.csv", small_rows(50))
     keys = {
         "train_file": str(file),
@@ -481,7 +481,7 @@ def test_first_evaluation_is_logged_once(settings, tmp_path, left):
 
 @pytest.mark.parametrize("steps, seconds", [(17, 1.0), (400, 0.3), (4000, 0.1)])
 def test_saving_uses_its_share(settings, tmp_path, monkeypatch, steps, seconds):
-    "Three epochs by a clock of the test's own, each save 0.6 s: the epochs' ends, and what can be afforded next to them"
+    "Three epochs by a clock of the test's own, each save 0.6 s: the epochs' ends, and what else can be afforded"
     now, cost, saves, model = 0.0, 0.6, [], torch.nn.Linear(1, 1)
     monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(callbacks, "WRITE_SPEED", estimate_bytes(model) / cost)
