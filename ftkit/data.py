@@ -7,8 +7,8 @@ Docs: https://ftkit.github.io/ftkit/data.html.md"""
 # %% auto #0
 __all__ = ['SPLITS', 'SPLIT_NAMES', 'RESERVED', 'name_splits', 'read_hub', 'read_source', 'clean', 'split_rows', 'group_rows',
            'fill_split', 'order_labels', 'as_dataset', 'sample', 'rows_sha256', 'Rows', 'check_values', 'pick_labels',
-           'pick_rows', 'spell_extra', 'pick_parts', 'hold_out', 'column_of', 'split_by_time', 'check_sample',
-           'describe_split', 'note_repeats', 'load_data', 'load_rows']
+           'pick_rows', 'spell_extra', 'pick_parts', 'check_rare', 'hold_out', 'column_of', 'split_by_time',
+           'check_sample', 'describe_split', 'note_repeats', 'load_data', 'load_rows']
 
 # %% ../nbs/03_data.ipynb #c003
 import hashlib
@@ -427,6 +427,27 @@ def pick_parts(
     report["notes"] += notes + find_empty_names(Counter(parts["train"].labels), label_column) + note_repeats(parts)
     return parts, report
 
+# %% ../nbs/03_data.ipynb #e027
+def check_rare(
+    rows: Rows,  # the training rows
+    missing: list[str],  # splits to hold out
+) -> None:
+    "Raise `UserError` if a label has fewer different texts than there are splits, naming every such label"
+    found = {name: set() for name in rows.labels}
+    for text, label in zip(rows.texts, rows.labels):
+        if len(found[label]) <= len(missing):
+            found[label].add(normalise(text))
+    rare = [name for name, texts in found.items() if len(texts) <= len(missing)]
+    if rare:
+        count, texts = rows.labels.count(rare[0]), len(found[rare[0]])
+        same = "" if count == texts else f", the same text but for {texts - 1} of them" if texts > 1 else " of one text"
+        more = f", and {len(rare) - 1} more labels have too few" if len(rare) > 1 else ""
+        raise UserError(
+            f"label '{rare[0]}' has {count} of {len(rows.labels):,} rows{same}{more}: train, validation and test need one "
+            f"each. Add rows, or leave out what is rare with ignore_labels = {', '.join(rare[:20])}"
+            f"{' …' if len(rare) > 20 else ''}, or give validation_file and test_file."
+        )
+
 # %% ../nbs/03_data.ipynb #e023
 def hold_out(
     parts: dict[str, Rows],  # by split: `train` gets smaller, the missing splits are added
@@ -438,6 +459,8 @@ def hold_out(
 ) -> list[str]:
     "Hold the missing splits out from the training rows and return their names"
     missing, left, whole = [s for s in sizes if s not in parts], 1.0, len(parts["train"].texts)
+    if missing and not time_column:
+        check_rare(parts["train"], missing)
     if sum(sizes[s] for s in missing) >= 1:
         given = " and ".join(f"{s}_size = {sizes[s]}" for s in missing)
         raise UserError(f"{given} leave no rows to train on. Make one smaller.")
@@ -464,7 +487,7 @@ def column_of(
     key: str,  # the setting, for the message
 ) -> list:
     "Return the values of another column. Raises `UserError` with the nearest name"
-    return rows.extras[find_named(Table(rows.extras), name, key)]
+    return rows.extras[find_named(Table(rows.extras, "the training rows"), name, key)]
 
 # %% ../nbs/03_data.ipynb #e025
 def split_by_time(

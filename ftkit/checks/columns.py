@@ -108,20 +108,31 @@ def choose_text(
         rivals = [n for n in text_like if n != usual_texts[0] and profiles[n].chars >= profiles[usual_texts[0]].chars]
         if rivals:
             raise tie("text_column_name", [usual_texts[0], rivals[0]], table, pair=True)
-        return usual_texts, "by name"
+        skipped = [n for n in usual if n != usual_texts[0]]
+        why = f"by name: '{skipped[0]}' holds no texts" if skipped and usual[0] == skipped[0] else "by name"
+        others = [n for n in text_like if n != usual_texts[0]]
+        return usual_texts, f"{why}; {name_others(others)} too" if others else why
     if usual and not text_like:
         return usual[:1], "by name"
     if len(names) == 1:
         return names, "the only column"
     if not text_like:
         raise UserError(
-            f"text_column_name is not given and cannot be guessed. Columns: {', '.join(table.columns)}. "
+            f"{table.source}: text_column_name is not given and cannot be guessed. Columns: {', '.join(table.columns)}. "
             "Write text_column_name = one of them."
         )
     if len(text_like) > 1 and profiles[text_like[0]].chars < 4 * profiles[text_like[1]].chars:
         raise tie("text_column_name", text_like[:2], table, pair=True)
     why = f"by content: '{usual[0]}' holds no texts" if usual else "by content: the longest varied text"
     return text_like[:1], why
+
+
+def name_others(
+    names: list[str],  # columns that hold texts and were not chosen
+) -> str:
+    "Return the beginning of a phrase about them"
+    shown = ", ".join(f"'{n}'" for n in names[:3]) + (" …" if len(names) > 3 else "")
+    return f"{shown} {'holds' if len(names) == 1 else 'hold'} texts"
 
 
 def choose_label(
@@ -148,9 +159,13 @@ def choose_label(
         if rest:
             raise tie("label_column_name", [named, rest[0]], table)
         candidates = [named]
+    if not names:
+        raise UserError(
+            f"{table.source}: has the text ({', '.join(without)}) and no other column. Add a column with the labels."
+        )
     if not candidates:
         raise UserError(
-            f"label_column_name is not given and cannot be guessed. Columns: {', '.join(table.columns)}. "
+            f"{table.source}: label_column_name is not given and cannot be guessed. Columns: {', '.join(table.columns)}. "
             "Write label_column_name = one of them."
         )
     return candidates[0], "by content: few different values"
@@ -195,7 +210,7 @@ def find_named(
         return alike[0]
     names = ", ".join(table.columns)
     raise UserError(
-        f"{key} = {wanted}: there is no such column.{did_you_mean(wanted, table.columns)} Columns: {names}."
+        f"{table.source}: {key} = {wanted}: there is no such column.{did_you_mean(wanted, table.columns)} Columns: {names}."
     )
 
 

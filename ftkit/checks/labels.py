@@ -7,7 +7,10 @@ from decimal import Decimal
 
 from ftkit.errors import escape_controls
 
-MISSING = {"nan", "none", "null", "n/a", "na", "-", "--", "?", "nil", "undefined", "<na>", "#n/a", "missing"}
+MISSING = (  # without spaces and punctuation
+    "nan none null na nil nat undefined missing empty blank notavailable notapplicable nolabel unlabeled unlabelled todo "
+    "tbd"
+).split()
 PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?")  # 007 is a code
 
 
@@ -37,6 +40,17 @@ def join_spellings(
     return spelling, notes
 
 
+def is_missing(
+    name: str,  # of a label
+    has_plus: bool,  # whether + is a label too, so that - is one
+) -> bool:
+    "Return whether a name stands for a missing value: a word such as n/a or (none), or nothing but punctuation"
+    word = "".join(c for c in label_key(name) if unicodedata.category(c)[0] not in "PS")
+    if not word and has_plus:
+        return False
+    return word in MISSING or all(unicodedata.category(c)[0] == "P" or c in "<>|~" for c in label_key(name))
+
+
 def find_empty_names(
     labels: dict[str, int],  # name -> rows
     column: str,  # the name of the label column
@@ -44,7 +58,7 @@ def find_empty_names(
     "Return a note for each label whose name stands for a missing value or repeats the column's name"
     notes = []
     for name, count in labels.items():
-        if label_key(name) in MISSING:
+        if is_missing(name, "+" in labels):
             value = f"{name}," if name.lower() == "none" else name
             notes.append(
                 f"{count} rows have the label '{name}', which usually stands for a missing value; "

@@ -5,7 +5,16 @@ import logging
 import sys
 from pathlib import Path
 
-from ftkit.cli.parser import Command, add_columns, add_run, add_settings, find_runs_dir, read_settings
+from ftkit.cli.parser import (
+    Command,
+    add_columns,
+    add_reading,
+    add_run,
+    add_settings,
+    find_runs_dir,
+    read_options,
+    read_settings,
+)
 from ftkit.errors import UserError, escape_controls
 from ftkit.settings import KEYS
 
@@ -134,6 +143,7 @@ def add_predict(parser):
     )
     parser.add_argument("--bom", action="store_true", help="begin a .csv with a byte order mark, which Excel wants")
     parser.add_argument("--force", action="store_true", help="replace a file that is already there")
+    add_reading(parser)
 
 
 def predict(args):
@@ -168,6 +178,7 @@ def predict(args):
 def read_texts(run, args) -> tuple[list, dict[str, list]]:
     "Return the texts on the command line, on stdin, or in a file, and the other columns of the file"
     from ftkit.checks.columns import choose_text
+    from ftkit.files.rows import ReadOptions
     from ftkit.files.tables import read_table
 
     file = "-" if args.texts == ["-"] else args.file
@@ -178,7 +189,7 @@ def read_texts(run, args) -> tuple[list, dict[str, list]]:
         )
     if not file:
         return args.texts, {}
-    table = read_table(file)
+    table = read_table(file, ReadOptions(**read_options(args)))
     wanted = args.text_column_name or (run.data["text_column"] if len(table.columns) > 1 else None)
     columns, _ = choose_text(table, wanted)
     texts = table.columns[columns[0]]
@@ -191,14 +202,17 @@ def add_check(parser):
     parser.add_argument("file", metavar="FILE", help="rows: a file, a pattern, a folder, or - for stdin")
     parser.add_argument("--test_file", metavar="F", help="test rows, to find those that are training rows too")
     add_columns(parser)
+    add_reading(parser)
 
 
 def check(args):
     "Examine labelled rows without training. The exit code is 3 if something was found"
     from ftkit.checks.report import describe_examination, examine
     from ftkit.data import read_source
+    from ftkit.files.rows import ReadOptions
 
-    tables = read_source(train_file=args.file, test_file=args.test_file)
+    options = ReadOptions(**read_options(args))
+    tables = read_source(train_file=args.file, test_file=args.test_file, options=options)
     result = examine(tables, args.text_column_name, args.label_column_name)
     print_json(result) if args.json else print_lines(*describe_examination(result))
     return FOUND if result["findings"] else 0

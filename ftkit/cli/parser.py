@@ -154,6 +154,26 @@ def add_columns(
     parser.add_argument("--label_column_name", metavar="C", help="the column with the label (default: found)")
 
 
+READING = ("encoding", "delimiter", "quoting", "column_names", "sheet_name", "sql_query")  # keys about one file
+
+
+def add_reading(
+    parser: Parser,  # of a command that reads a file
+) -> None:
+    "Add what a person may say about a file instead of having it found"
+    for name in READING:
+        help_text = KEYS[name].metadata["help"].replace("%", "%%")
+        parser.add_argument(f"--{name}", metavar="VALUE", help=help_text)
+
+
+def read_options(
+    args: argparse.Namespace,  # of a command that reads a file
+) -> dict[str, object]:
+    "Return what was said about the file, as fields of `ReadOptions`"
+    given = {name: getattr(args, name) for name in READING if getattr(args, name) is not None}
+    return {name: parse_value(KEYS[name], value, f"--{name}") for name, value in given.items()}
+
+
 def add_settings(
     parser: Parser,  # of a command that takes settings
 ) -> None:

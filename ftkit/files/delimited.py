@@ -201,8 +201,10 @@ def open_body(
     names = [clean_name(n) for n in options.column_names]
     if twice := [n for n in names if names.count(n) > 1]:
         raise UserError(f"{source}: column_names holds '{twice[0]}' twice. Rename one.")
+    if options.quoting == "literal":
+        options = replace(options, quoting="none")
     if options.quoting not in (None, "quotes", "none"):
-        raise UserError(f"{source}: quoting = {options.quoting} is unknown. Write quotes or none.")
+        raise UserError(f"{source}: quoting = {options.quoting} is unknown. Write quotes or literal.")
     unused = tuple(islice((c for c in map(chr, range(0xE000, 0x10FFFF)) if c not in text), 2))
     body = Body(lines, text, source, options, suffix.lower(), names, unused)
     if "\n" in text and text.count("\r") > text.count("\r\n"):
@@ -289,9 +291,9 @@ def is_hash_header(
     "Return whether a line such as `#text,label` is the header. Raises `UserError` if it may be one or a comment"
     line, following = body.lines[index].rstrip("\r\n"), body.lines[below].rstrip("\r\n")
     for d in list_delimiters(body):
-        if line.count(d) and line.count(d) == following.count(d):
-            names = line.lstrip("# ").split(d)
-            if any(is_usual_name(n) for n in following.split(d)):
+        names, below_it = line.lstrip("# ").split(d), next(csv.reader([following], delimiter=d), [])
+        if len(names) > 1 and len(names) in (len(below_it), following.count(d) + 1):
+            if any(is_usual_name(n) for n in (*below_it, *following.split(d))):
                 return False
             if any(is_usual_name(n) for n in names):
                 return True
@@ -729,7 +731,7 @@ def refuse_run(
     "Raise `UserError` for a quoted cell that may have swallowed rows"
     raise UserError(
         f"{body.source}, line {start + 1}: the quote that opens here closes in line {end}, but the lines between "
-        "look like rows of their own. Write quoting = none if quotes are part of the text, "
+        "look like rows of their own. Write quoting = literal if quotes are part of the text, "
         "or quoting = quotes if one text has several lines."
     )
 
@@ -890,6 +892,8 @@ def is_prose(
     "Return whether the lines above a table are no part of it"
     d = fit.reading.delimiter
     fields = [body.lines[i].rstrip("\r\n").split(d) for i in above]
+    if sum(is_usual_name(h) for h in fit.header) > 1 and not any(is_usual_name(n) for f in fields for n in f):
+        return True
     if any(len(f) == len(fit.header) for f in fields):
         return False
     if any(is_usual_name(h) for h in fit.header):
@@ -1016,7 +1020,7 @@ def refuse_quotes(
         why = f"{fit.count} fields where the header has {len(fit.header)}"
     raise UserError(
         f'{body.source}, line {fit.line + 1}: {why}. Write a quote inside a quoted text twice (""), '
-        "or write quoting = none if quotes are part of the text."
+        "or write quoting = literal if quotes are part of the text."
     )
 
 

@@ -21,6 +21,11 @@ from ftkit.files.json_rows import parse_json, parse_jsonl
 from ftkit.files.lines import parse_lines
 from ftkit.files.rows import ReadOptions, Table
 
+STAND_INS = (  # how a file starts that stands in for the data, what it is, what to do
+    (rb"version https://git-lfs", "a Git LFS pointer, not the data", "Get the file with `git lfs pull`."),
+    (rb"[./]*(git/)?annex/objects/", "a git-annex pointer, not the data", "Get the file with `git annex get`."),
+    (rb"<(!doctype\s+html|html)\b", "a web page (HTML), not the data", "Download the file itself."),
+)
 NO_LABEL_FOLDERS = ("unsup", "unsupervised", "unlabeled", "unlabelled")
 WEB = ("http", "https", "ftp", "s3", "gs", "gcs", "abfs", "az", "file", "hf")
 
@@ -58,6 +63,7 @@ def read_tables(
         raise UserError(f"{path}: is a device or a pipe, not a file. Write its rows into a file first.")
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty.")
+    refuse_stand_in(path)
     reader = READERS.get(inner_suffix(path))
     if reader is None:
         raise UserError(f"{path}: files ending in '{path.suffix}' are not read. Use {ENDINGS}.")
@@ -67,6 +73,20 @@ def read_tables(
         raise UserError(f"{path}: cannot be read ({e.strerror or e}).") from None
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply. Each row must be one object of texts and numbers.") from None
+
+
+def refuse_stand_in(
+    path: Path,  # a file of any format
+) -> None:
+    "Raise `UserError` for a file that only points at the data, or is the page that a failed download left"
+    try:
+        with open(path, "rb") as f:
+            start = f.read(200).removeprefix(b"\xef\xbb\xbf").lstrip()
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror or e}).") from None
+    for pattern, what, remedy in STAND_INS:
+        if re.match(pattern, start, re.IGNORECASE):
+            raise UserError(f"{path}: is {what}. {remedy}")
 
 
 def finish(

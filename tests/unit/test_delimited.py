@@ -159,7 +159,7 @@ def test_unusual_quotes_are_noted(text, wanted, note):
 
 
 REFUSED_QUOTES = {
-    "lines like rows": ('text,label\nx,1\n"a,2\nb",1\nc,2\n', "line 3", "quoting = none"),
+    "lines like rows": ('text,label\nx,1\n"a,2\nb",1\nc,2\n', "line 3", "quoting = literal"),
     "only with quoting": ('label,text\n1,"a\nb, 2"\n', "line 2", "quoting = quotes"),
     "never closed": ('text,label\n"a, b",1\n"open,2\nx,1\n', "line 3", "never closed"),
     "cut inside a quote": ('text,label\n"a, b",1\n"I like it, bu', "line 3", "cut"),
@@ -185,7 +185,7 @@ def test_given_quoting_wins(quoting, wanted):
 
 
 def test_unknown_quoting_is_refused():
-    assert "quotes or none" in refused("text,label\na,1\n", quoting="all")
+    assert "quotes or literal" in refused("text,label\na,1\n", quoting="all")
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n"])
