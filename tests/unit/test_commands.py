@@ -164,40 +164,15 @@ def test_evaluate_counts_the_look(trained, ftkit):
 
 
 def test_runs_are_compared(trained, ftkit):
+    from ftkit.fine_tuning import Run
+
     folder, _ = trained
-    done = ftkit(
-        "train",
-        "--train_file",
-        "mine.csv",
-        "--text_column_name",
-        "review",
-        "--label_column_name",
-        "stars",
-        "--seed",
-        1,
-        "--num_train_epochs",
-        1,
-        "--baselines",
-        "majority",
-        "--run",
-        "other",
-        "--model_name_or_path",
-        base_model(folder),
-        cwd=folder,
-    )
+    settings = Run.load("small", folder / "runs").settings.replace(seed=1, num_train_epochs=1, baselines=["majority"])
+    (folder / "other.ini").write_text(settings.to_ini())
+    done = ftkit("train", "other.ini", "--run", "other", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "look" in done.stdout and "report" in done.stdout and "fine-tuned" in done.stdout
     listed = json.loads(ftkit("runs", "--json", cwd=folder).stdout)["runs"]
     assert [r["run"] for r in listed] == ["small", "other"] and all(r["status"] == "finished" for r in listed)
     both = json.loads(ftkit("runs", "small", "other", "--json", cwd=folder).stdout)
-    assert (
-        set(both["changed"]) == {"seed", "num_train_epochs", "baselines", "per_device_train_batch_size"}
-        and len(both["verdicts"]) == 1
-    )
-
-
-def base_model(folder):
-    "The tiny model that the run `small` was made with"
-    from ftkit.fine_tuning import Run
-
-    return Run.load("small", folder / "runs").settings.model_name_or_path
+    assert set(both["changed"]) == {"seed", "num_train_epochs", "baselines"} and len(both["verdicts"]) == 1

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from ftkit.views import console
 
@@ -14,8 +15,9 @@ SECRET = "hf_not_a_real_one"
 
 @pytest.fixture
 def log(monkeypatch):
-    "A logger with the handler alone"
+    "A logger with the handler alone, in a terminal"
     monkeypatch.setenv("HF_TOKEN", SECRET)
+    monkeypatch.setattr(console, "_shell", lambda: None)
     logger = logging.Logger("ftkit.test")
     logger.addHandler(console.ConsoleHandler())
     return logger
@@ -38,7 +40,7 @@ def test_line_is_cleaned(log, capsys, message, line):
 
 
 def test_notebook_line_is_on_stdout(log, capsys, monkeypatch):
-    monkeypatch.setattr(console, "in_notebook", lambda: True)
+    monkeypatch.setattr(console, "_shell", InteractiveShell)
     log.info("a line")
     assert capsys.readouterr() == ("a line\n", "")
 

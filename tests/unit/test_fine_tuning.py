@@ -23,7 +23,7 @@ STARTER = [
 def test_starter_beats_tfidf(tmp_path, keys):
     run = fine_tune(Settings(baselines=["majority", "tfidf"], **keys), runs_dir=tmp_path)
     verdict = run.verdicts[1]
-    assert verdict["b"] == "tfidf" and verdict["low"] > 0 and verdict["p"] < 0.01
+    assert verdict.b == "tfidf" and verdict.low > 0 and verdict.p < 0.01
     assert run.metrics["test"]["accuracy"].low > run.baselines["tfidf"]["accuracy"].value
 
 
