@@ -1,4 +1,4 @@
-"Odd texts: the same answer alone and in any batch, in training, in predict and in a plain pipeline; and no text acts as a control token."
+"Odd texts: the same answer alone, in any batch and in a plain pipeline; none acts as a control token."
 
 import numpy as np
 import pytest
@@ -11,13 +11,19 @@ from ftkit.objective import iter_batches
 from ftkit.serving.predict import predict_logits, predict_rows
 from ftkit.tokenizer import load_tokenizer, pooled_position, tokenize
 
-LONG = {
-    "one word of 1e6 letters": "a" * 10**6,
-    "1e6 letters in words": "word " * 200_000,
-    "1e6 letters of Chinese": "中" * 10**6,
-    "a word after 1e6 spaces": " " * 10**6 + GOOD,
-    "80,000 control tokens": "<|endoftext|>[SEP]" * 80_000,
-}
+
+def make_long(letters: int) -> dict[str, str]:
+    "Texts of so many letters"
+    return {
+        "one long word": "a" * letters,
+        "many words": "word " * (letters // 5),
+        "Chinese": "中" * letters,
+        "a word after spaces": " " * letters + GOOD,
+        "many control tokens": "<|endoftext|>[SEP]" * (letters // 18),
+    }
+
+
+LONG = make_long(50_000)
 PLACES = {
     "alone": "{0}",
     "before": "{0}good day",
@@ -53,7 +59,7 @@ UNUSABLE = {
     "line ends": ("\n\r\n", "the text is empty"),
     "zero-width space": ("\u200b\ufeff", "the text is empty"),
     "control characters": ("\x00\x07\x1b", "the text is empty"),
-    "1e6 spaces": (" " * 10**6, "the text is empty"),
+    "many spaces": (" " * 10**6, "the text is empty"),
     "lone surrogate": ("\ud83d", "the text holds half of a character (a lone surrogate)"),
     "lone surrogate inside": ("good \ude00 day", "the text holds half of a character (a lone surrogate)"),
     "None": (None, "there is no text"),
@@ -114,6 +120,15 @@ def test_odd_text_ignores_its_batch(classifier, answers, name):
     assert np.isfinite(alone).all() and np.abs(answers[name] - alone).max() < 1e-5
 
 
+@pytest.mark.slow
+@pytest.mark.fault("odd texts")
+@pytest.mark.parametrize("name", LONG)
+def test_million_letters_ignore_the_batch(classifier, name):
+    text = make_long(10**6)[name]
+    alone, batch = predict_logits(*classifier, [text]), predict_logits(*classifier, [*PLAIN, text])
+    assert np.isfinite(alone).all() and np.abs(batch[-1] - alone[0]).max() < 1e-5
+
+
 @pytest.mark.fault("odd texts")
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_unusable_text_gets_a_reason(classifier, name):
@@ -127,7 +142,7 @@ def test_unusable_text_gets_a_reason(classifier, name):
 
 
 @pytest.mark.fault("odd texts")
-@pytest.mark.parametrize("name", [name for name in ODD if name[0] in "<["] + ["80,000 control tokens"])
+@pytest.mark.parametrize("name", [name for name in ODD if name[0] in "<["] + ["many control tokens"])
 def test_control_tokens_are_plain_text(classifier, name):
     model, tokenizer = classifier
     text = {**ODD, **LONG}[name]
@@ -161,7 +176,7 @@ def test_training_and_predict_tokens_agree(classifier):
 @pytest.mark.fault("odd texts")
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_pipeline_answers_are_equal(classifier, saved, batch_size):
-    texts = [*ODD.values(), *PLAIN, LONG["80,000 control tokens"][:20_000]]
+    texts = [*ODD.values(), *PLAIN, LONG["many control tokens"][:20_000]]
     answered = pipeline(
         "text-classification", str(saved), top_k=None, truncation=True, max_length=128, batch_size=batch_size
     )(texts)

@@ -1,4 +1,4 @@
-"The starter data and models: what the datasheet promises of posts.csv, and what the functions of ftkit.starter promise."
+"The starter data and models: what the datasheet of posts.csv and the functions of ftkit.starter promise."
 
 import csv
 import hashlib
@@ -174,7 +174,7 @@ def test_surface_hides_the_label(model):
     seen = np.hstack([seen, which_emoji.fit_transform(texts()).toarray()])
     majority = max(Counter(labels().tolist()).values()) / len(posts())
     folds = RepeatedStratifiedKFold(
-        n_splits=5, n_repeats=4, random_state=0
+        n_splits=5, n_repeats=2, random_state=0
     )  # one 5-fold score moves by a point with its seed
     accuracy = cross_val_score(model, seen, labels(), cv=folds).mean()
     print(f"accuracy {accuracy:.3f}, majority {majority:.3f}")
