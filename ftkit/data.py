@@ -7,8 +7,8 @@ Docs: https://ftkit.github.io/ftkit/data.html.md"""
 # %% auto #0
 __all__ = ['SPLITS', 'SPLIT_NAMES', 'RESERVED', 'name_splits', 'read_hub', 'read_source', 'clean', 'split_rows', 'group_rows',
            'fill_split', 'order_labels', 'as_dataset', 'sample', 'rows_sha256', 'Rows', 'check_values', 'pick_labels',
-           'pick_rows', 'spell_extra', 'pick_parts', 'check_rare', 'hold_out', 'column_of', 'split_by_time',
-           'check_sample', 'describe_split', 'note_repeats', 'load_data', 'load_rows']
+           'pick_rows', 'spell_extra', 'has_labels', 'check_ignored', 'pick_parts', 'check_rare', 'hold_out',
+           'column_of', 'split_by_time', 'check_sample', 'describe_split', 'note_repeats', 'load_data', 'load_rows']
 
 # %% ../nbs/03_data.ipynb #c003
 import hashlib
@@ -23,11 +23,11 @@ import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
 from sklearn.model_selection import train_test_split
 
-from .checks.columns import choose_label, choose_text, find_named
+from .checks.columns import choose_label, choose_text, find_named, profile
 from .checks.duplicates import normalise
 from .checks.labels import find_empty_names, join_spellings, label_key
 from .checks.texts import is_blank
-from .errors import UserError
+from .errors import UserError, did_you_mean
 from .files.annotations import find_several_labels, unlist
 from .files.columnar import from_python
 from .files.rows import ReadOptions, Table
@@ -104,10 +104,18 @@ def read_source(
     if isinstance(dataset, str | os.PathLike):
         dataset, train_file = None, dataset
     if dataset is not None:
-        found, here = from_python(dataset), "the rows from Python"
-        return name_splits(
-            found if isinstance(found, dict) else {"train": found}, here, not isinstance(dataset, DatasetDict)
-        )
+        usual = {name for names in SPLIT_NAMES.values() for name in names}
+        if isinstance(dataset, dict) and dataset and all(
+            isinstance(v, str | os.PathLike) and str(k).strip().lower() in usual for k, v in dataset.items()
+        ):
+            found = {name: read_table(path, options) for name, path in dataset.items()}
+        else:
+            found = from_python(dataset)
+        found = found if isinstance(found, dict) else {"train": found}
+        for table in found.values():
+            if not len(table):
+                raise UserError(f"{table.source}: there are no rows.")
+        return name_splits(found, "the rows from Python", not isinstance(dataset, DatasetDict))
     files = {"validation": validation_file, "test": test_file}
     if train_file:
         found = read_tables(train_file, options)
@@ -387,6 +395,32 @@ def spell_extra(
     "Return a value as text"
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
+# %% ../nbs/03_data.ipynb #e028
+def has_labels(
+    table: Table,  # validation or test rows
+    label_column: str,  # of the training rows
+    text_columns: list[str],  # of the training rows
+) -> bool:
+    "Return whether rows have labels: in the column of the training rows, or in another, which is then refused by name"
+    if label_column in table.columns:
+        return not all(is_blank(v) for v in table.columns[label_column])
+    return any(profile(values).is_label for name, values in table.columns.items() if name not in text_columns)
+
+# %% ../nbs/03_data.ipynb #e029
+def check_ignored(
+    ignore_labels: list[str],  # as given
+    labels: list[str],  # all that were read
+) -> set[str]:
+    "Return the keys of the labels to leave out. Raises `UserError` for one that no row has"
+    known = {label_key(name): name for name in labels}
+    for name in ignore_labels:
+        if label_key(name) not in known:
+            shown = ", ".join(sorted(set(labels))[:20])
+            raise UserError(
+                f"ignore_labels = {name}: no row has this label.{did_you_mean(name, labels)} Labels: {shown}."
+            )
+    return {label_key(name) for name in ignore_labels}
+
 # %% ../nbs/03_data.ipynb #e022
 def pick_parts(
     tables: dict[str, Table],  # by split, from `read_source`
@@ -410,16 +444,17 @@ def pick_parts(
     }
     parts = {}
     for split, table in tables.items():
-        if split != "train" and all(is_blank(v) for v in table.columns.get(label_column, [""])):
+        if split != "train" and not has_labels(table, label_column, text_columns):
             report["notes"].append(f"the {split} rows have no labels and were left out")
             del report["read"][split], report["sources"][split]
             continue
         parts[split] = pick_rows(table, text_columns, label_column, split)
     spelling, notes = join_spellings(parts["train"].labels)
     by_key = {label_key(name): chosen for name, chosen in spelling.items()}
+    ignored = check_ignored(ignore_labels, [name for rows in parts.values() for name in set(rows.labels)])
     for split, rows in parts.items():
         rows.labels = [by_key.get(label_key(name), name) for name in rows.labels]
-        kept = [i for i, name in enumerate(rows.labels) if name not in ignore_labels]
+        kept = [i for i, name in enumerate(rows.labels) if label_key(name) not in ignored]
         if len(kept) < len(rows.labels):
             rows.dropped["ignored_label"] = len(rows.labels) - len(kept)
             parts[split] = rows.select(kept)
@@ -601,8 +636,10 @@ def load_data(
     options = ReadOptions(encoding, delimiter, quoting, tuple(column_names), sheet_name, sql_query)
     tables = read_source(dataset, dataset_name, dataset_config_name, train_file, validation_file, test_file, options)
     parts, report = pick_parts(tables, text_column_name, label_column_name, ignore_labels)
-    order = tables["train"].orders.get(report["label_column"])
+    ignored = {label_key(name) for name in ignore_labels}
+    order = [n for n in tables["train"].orders.get(report["label_column"], []) if label_key(n) not in ignored]
     names = report["labels"] = order_labels(parts["train"].labels, order)
+    report["notes"] += [f"label '{n}' has no training rows" for n in names if n not in set(parts["train"].labels)]
     sizes = {"test": test_size, "validation": validation_size}
     report["held_out"] = hold_out(parts, sizes, data_seed, group_column_name, time_column_name, report["notes"])
     limits = {"train": max_train_samples, "validation": max_eval_samples, "test": max_predict_samples}

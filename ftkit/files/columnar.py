@@ -616,6 +616,8 @@ def from_object(
         return from_pyarrow(rows, source)
     if isinstance(rows, Iterator):
         return from_rows(rows, source, f"{type(rows).__name__} of Python")
+    if getattr(rows, "ndim", None) == 1 or type(rows).__name__ == "Column":  # an array; a column of a Dataset
+        return from_rows(rows, source, f"{type(rows).__name__} of texts")
     raise UserError(f"{type(rows).__module__}.{type(rows).__name__}{place} holds no rows that can be read. {WANTED}")
 
 
@@ -847,6 +849,7 @@ def from_rows(
     convert = (lambda v: v) if keep_numbers else to_plain
     columns: dict[str, list] = {}
     pairs: list | None = None
+    texts: list | None = None
     for number, row in enumerate(islice(rows, MAX_ROWS + 1), 1):
         if number > MAX_ROWS:
             raise UserError(
@@ -854,19 +857,27 @@ def from_rows(
             )
         if number == 1 and isinstance(row, list | tuple):
             pairs = []
-        if pairs is not None and isinstance(row, list | tuple) and len(row) == 2:
+        if number == 1 and isinstance(row, str):
+            texts = []
+        if texts is not None and (row is None or isinstance(row, str)):
+            texts.append(convert(row))
+        elif pairs is not None and isinstance(row, list | tuple) and len(row) == 2:
             pairs.append((convert(row[0]), convert(row[1])))
-        elif pairs is None and isinstance(row, Mapping):
+        elif pairs is None and texts is None and isinstance(row, Mapping):
             for name in row:
                 if name not in columns:
                     columns[name] = [None] * (number - 1)
             for name, values in columns.items():
                 values.append(convert(row.get(name)))
         else:
-            wanted = "a dictionary" if pairs is None else "a pair of text and label"
+            wanted = (
+                "a pair of text and label" if pairs is not None else "a text" if texts is not None else "a dictionary"
+            )
             raise UserError(f"{source}, row {number}: expected {wanted}, found {shorten(row)}. {WANTED}")
     if pairs is not None:
         return name_pairs(pairs, source, form)
+    if texts is not None:
+        return finish({"text": texts}, Table({}, source, form))
     names = check_names(list(columns), source)
     return finish(dict(zip(names, columns.values())), Table({}, source, form))
 

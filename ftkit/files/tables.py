@@ -26,6 +26,9 @@ STAND_INS = (  # how a file starts that stands in for the data, what it is, what
     (rb"[./]*(git/)?annex/objects/", "a git-annex pointer, not the data", "Get the file with `git annex get`."),
     (rb"<(!doctype\s+html|html)\b", "a web page (HTML), not the data", "Download the file itself."),
 )
+SPLIT_FILE = re.compile(  # a name without its ending
+    r"(train(?:ing)?|val(?:id)?(?:ation)?|dev(?:el(?:opment)?)?|eval(?:uation)?|test(?:ing)?)(-\d+-of-\d+)?"
+)
 NO_LABEL_FOLDERS = ("unsup", "unsupervised", "unlabeled", "unlabelled")
 WEB = ("http", "https", "ftp", "s3", "gs", "gcs", "abfs", "az", "file", "hf")
 
@@ -182,9 +185,12 @@ def read_folder(
 ) -> Table | dict[str, Table]:
     "Read `train.csv`, `test.csv` … in a folder, or texts in a folder for each label (also below train/ and test/)"
     inside = sorted(folder.iterdir())
-    files = {p.name.split(".")[0]: p for p in inside if p.is_file() and inner_suffix(p) in READERS}
-    if "train" in {name.lower() for name in files}:
-        return {name: read_table(path, options) for name, path in files.items()}
+    if "train" in (files := find_split_files(inside)):
+        tables = {name: join_parts(paths, folder, options) for name, paths in files.items()}
+        others = [p.name for p in inside if not any(p in paths for paths in files.values())]
+        if others:
+            tables["train"].notes.append(f"not read: {', '.join(others[:5])}{' …' if len(others) > 5 else ''}")
+        return tables
     folders = [p for p in inside if p.is_dir() and any(p.iterdir())]
     if {p.name.lower() for p in folders} & {"train", "training"}:
         return {p.name: read_label_folders(p, options) for p in folders}
@@ -193,6 +199,32 @@ def read_folder(
     raise UserError(
         f"{folder}: is a folder without train.csv and without a folder for each label. Name a file: {ENDINGS}."
     )
+
+
+def find_split_files(
+    inside: list[Path],  # what a folder holds
+) -> dict[str, list[Path]]:
+    "Return the files named like a split: train.csv, dev.jsonl, test-00000-of-00002.parquet; `train` for training"
+    found: dict[str, list[Path]] = {}
+    for path in inside:
+        name = SPLIT_FILE.fullmatch(path.name.split(".")[0].lower())
+        if name and path.is_file() and inner_suffix(path) in READERS:
+            found.setdefault(name[1].replace("training", "train"), []).append(path)
+    return found
+
+
+def join_parts(
+    paths: list[Path],  # of one split
+    folder: Path,  # that holds them
+    options: ReadOptions,  # what is known about the files
+) -> Table:
+    "Read the file of a split, or its numbered parts. Raises `UserError` for two files that are no parts"
+    if len(paths) == 1:
+        return read_table(paths[0], options)
+    if not all(re.search(r"-of-\d+", path.name) for path in paths):
+        names = ", ".join(path.name for path in paths)
+        raise UserError(f"{folder}: holds two files for one split ({names}). Keep one, or name the file.")
+    return join_tables([read_table(path, options) for path in paths], str(folder))
 
 
 def read_label_folders(

@@ -466,7 +466,7 @@ UNREAD = {
         pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]),
         "two columns are named 'a'",
     ),
-    "texts": (["a", "b"], "row 1: expected a dictionary, found str 'a'"),
+    "texts and rows": (["a", {"text": "b"}], "row 2: expected a text, found dict"),
     "triple": ([("a", "b", "c")], "row 1: expected a pair"),
     "mixed": ([{"text": "a"}, ("a", "b")], "row 2: expected a dictionary"),
     "lengths": ({"text": ["a", "b"], "label": ["x"]}, r"differ in length \('text' 2, 'label' 1\)"),
