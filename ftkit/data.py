@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDatasetDict, Value, load_dataset
 from sklearn.model_selection import train_test_split
 
 from .checks.columns import choose_label, choose_text, find_named, profile
@@ -115,7 +115,7 @@ def read_source(
         for table in found.values():
             if not len(table):
                 raise UserError(f"{table.source}: there are no rows.")
-        return name_splits(found, "the rows from Python", not isinstance(dataset, DatasetDict))
+        return name_splits(found, "the rows from Python", not isinstance(dataset, DatasetDict | IterableDatasetDict))
     files = {"validation": validation_file, "test": test_file}
     if train_file:
         found = read_tables(train_file, options)

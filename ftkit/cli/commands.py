@@ -104,15 +104,21 @@ def add_evaluate(parser):
     add_run(parser)
     parser.add_argument("--file", metavar="F", help="labelled rows (default: the run's own test rows)")
     add_columns(parser)
+    add_reading(parser)
 
 
 def evaluate(args):
     "Score a run's model"
+    from ftkit.files.rows import ReadOptions
+    from ftkit.files.tables import read_table
     from ftkit.views.console import quiet_libraries
 
     run = load_run(args)
     quiet_libraries()
-    result = run.evaluate(args.file, args.text_column_name, args.label_column_name)
+    rows = args.file
+    if rows and (known := read_options(args)):
+        rows = read_table(rows, ReadOptions(**known)).columns
+    result = run.evaluate(rows, args.text_column_name, args.label_column_name)
     if args.json:
         return print_json(result)
     for name, score in result["metrics"].items():

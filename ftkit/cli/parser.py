@@ -8,7 +8,18 @@ from pathlib import Path
 
 from ftkit import __version__
 from ftkit.errors import UserError, did_you_mean
-from ftkit.settings import KEYS, PRESETS, SECTIONS, TYPES, Settings, check_key, format_value, parse_plain, parse_value
+from ftkit.settings import (
+    KEYS,
+    OTHER_NAMES,
+    PRESETS,
+    SECTIONS,
+    TYPES,
+    Settings,
+    check_key,
+    format_value,
+    parse_plain,
+    parse_value,
+)
 
 FLAGS = ("preset", "run", "resume", "rerun", "runs_dir", "json", "help")  # of `train`, beside the keys
 
@@ -64,12 +75,34 @@ def parse(
     extra = {}
     if command.takes_training_arguments:
         argv, extra = take_training_arguments(argv)
-    args, rest = parser.parse_known_intermixed_args(argv)
+    flags = set(re.findall(r"--\w+", parser.format_help()))
+    args, rest = parser.parse_known_intermixed_args([spell_flag(word, flags) for word in argv])
     if rest:
         word = next((word for word in rest if word.startswith("-")), rest[0])
-        flags = re.findall(r"--\w+", parser.format_help())
-        parser.error(f"unrecognized argument: {word}.{did_you_mean(word, flags)}")
+        parser.error(f"unrecognized argument: {word}.{suggest_flag(word, flags)}")
     return (args, extra) if command.takes_training_arguments else (args,)
+
+
+def spell_flag(
+    word: str,  # of the command line
+    flags: set[str],  # of the command
+) -> str:
+    "Return a flag that is written with dashes as the command spells it; any other word as it is"
+    flag, equals, value = word.partition("=")
+    spelled = "--" + flag.removeprefix("--").replace("-", "_")
+    return spelled + equals + value if flag.startswith("--") and spelled in flags else word
+
+
+def suggest_flag(
+    word: str,  # that is no flag of the command
+    flags: set[str],  # of the command
+) -> str:
+    "Return ` Did you mean '--x'?`: the flag that a usual other name stands for, else the nearest"
+    name = word.partition("=")[0].removeprefix("--").replace("-", "_")
+    usual = f"--{OTHER_NAMES.get(name)}"
+    if usual in flags:
+        return f" Did you mean '{usual}'?"
+    return did_you_mean(word, flags - {"--help"})
 
 
 def take_training_arguments(

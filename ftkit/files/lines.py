@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from ftkit.errors import UserError
-from ftkit.files.delimited import parse_delimited
+from ftkit.files.delimited import is_usual_name, parse_delimited
 from ftkit.files.rows import ReadOptions, Table
 
 MARK = "__label__"
@@ -31,9 +31,12 @@ def parse_lines(
         return Table(columns, source, "label and text in each line", encoding, numbers=numbers)
     if options.delimiter or options.column_names or is_delimited(lines):
         return parse_delimited(text, source, encoding, options, suffix)
-    return Table(
-        {"text": [line for _, line in lines]}, source, "a text in each line", encoding, numbers=[n for n, _ in lines]
-    )
+    name, notes = "text", []
+    if len(lines) > 1 and is_usual_name(lines[0][1]):
+        name = lines.pop(0)[1].strip()
+        notes.append(f"the first line ({name}) names the column")
+    texts, numbers = [line for _, line in lines], [n for n, _ in lines]
+    return Table({name: texts}, source, "a text in each line", encoding, numbers=numbers, notes=notes)
 
 
 def parse_fasttext(

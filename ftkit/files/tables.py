@@ -15,8 +15,8 @@ from ftkit.errors import UserError
 from ftkit.files.annotations import unpack_annotations
 from ftkit.files.archives import COMPRESSED, read_bytes, read_single_member
 from ftkit.files.columnar import read_arrow, read_excel, read_parquet, read_sql
-from ftkit.files.delimited import parse_delimited
-from ftkit.files.encodings import decode
+from ftkit.files.delimited import is_usual_name, parse_delimited
+from ftkit.files.encodings import Decoded, decode
 from ftkit.files.json_rows import parse_json, parse_jsonl
 from ftkit.files.lines import parse_lines
 from ftkit.files.rows import ReadOptions, Table
@@ -134,6 +134,17 @@ def parse_bytes(
     "Decode and parse; the notes begin with what the decoding decided"
     decoded = decode(data, source, options.encoding)
     del data
+    return parse_decoded(parse, decoded, source, options, suffix)
+
+
+def parse_decoded(
+    parse: Callable,  # (text, source, encoding, options, suffix) -> rows
+    decoded: Decoded,  # the text of the file
+    source: str,  # for messages
+    options: ReadOptions,  # what is known about the file
+    suffix: str,  # that tells the format
+) -> Table | dict[str, Table]:
+    "Parse a text; the notes begin with what the decoding decided"
     found = parse(decoded.text, source, decoded.encoding, options, suffix)
     for table in found.values() if isinstance(found, dict) else [found]:
         table.notes[:0] = decoded.notes
@@ -159,11 +170,24 @@ def read_stdin(
     data = sys.stdin.buffer.read()
     if not data.strip():
         raise UserError("standard input is empty. Write: ftkit … < rows.csv")
-    start, first = data.lstrip()[:1], data.lstrip().split(b"\n", 1)[0].rstrip()
-    suffix = ".jsonl" if start == b"{" and first.endswith(b"}") else ".json" if start in b"[{" else ".csv"
-    if suffix == ".csv" and not re.search(rb"[,;\t|]", first):
-        suffix = ".txt"
-    return parse_bytes(PARSERS[suffix], data, "standard input", options, suffix)
+    decoded = decode(data, "standard input", options.encoding)
+    suffix = guess_suffix(decoded.text)
+    return parse_decoded(PARSERS[suffix], decoded, "standard input", options, suffix)
+
+
+def guess_suffix(
+    text: str,  # without a name
+) -> str:
+    "Return the ending that a file with this text would have; .txt if the first line is a text, not names of columns"
+    lines = (line.strip() for line in re.split(r"[\r\n]+", text))
+    first = next((line for line in lines if line and not re.match(r"#[\s#]", line)), "")
+    if first.startswith("{"):
+        return ".jsonl" if first.endswith("}") else ".json"
+    if first.startswith("["):
+        return ".json"
+    names = [name.strip(" \"'") for name in re.split(r"[,;\t|]", first)]
+    are_names = any(map(is_usual_name, names)) or not any(" " in name for name in names)
+    return ".csv" if re.match(r'"?sep=', first) or len(names) > 1 and are_names else ".txt"
 
 
 def read_address(
