@@ -11,7 +11,7 @@ DONE := .make
 # What the lessons leave in the folder for temporary files goes when they have run.
 TIDY := folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export TMPDIR="$$folder" &&
 
-.PHONY: run lab test slow faults docs readme prepare clean
+.PHONY: run lab test test-notebooks test-python slow faults docs readme prepare clean
 .DEFAULT_GOAL := run
 
 run: $(DONE)/run
@@ -22,10 +22,15 @@ run: $(DONE)/run
 lab: $(DONE)/lab
 	$(BIN)/jupyter lab nbs/index.ipynb
 
-# Two at a time with one thread each: two processes that share two cores slow each other down tenfold otherwise.
+# Notebooks and tests at the same time, every process with one thread: two that share two cores slow each other down tenfold otherwise.
 test: $(DONE)/dev
-	$(TIDY) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	$(MAKE) --no-print-directory --jobs 2 test-notebooks test-python
+
+test-notebooks: $(DONE)/dev
+	$(TIDY) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 1
+
+test-python: $(DONE)/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" --durations=10
 
 slow: $(DONE)/dev
 	$(BIN)/python -m pytest -q -m slow

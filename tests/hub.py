@@ -22,7 +22,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def answer(self, status: int, body: bytes = b"", **headers) -> None:
+    def send(self, status: int, body: bytes = b"", **headers) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
@@ -30,24 +30,24 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def json(self, value) -> None:
-        self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
+    def send_json(self, value) -> None:
+        self.send(200, json.dumps(value).encode(), Content_Type="application/json")
 
     def respond(self) -> None:
         path = unquote(urlparse(self.path).path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.requests.append(f"{self.command} {path}")
         if m := API.fullmatch(path):
-            return self.describe(self.server.root / m[1] / m[2], m[2], m[3], m[5], body)
+            return self.send_description(self.server.root / m[1] / m[2], m[2], m[3], m[5], body)
         if m := FILE.fullmatch(path):
             return self.send_file(self.server.root / ("datasets" if m[1] else "models") / m[2], m[3])
-        self.answer(404, X_Error_Code="EntryNotFound")
+        self.send(404, X_Error_Code="EntryNotFound")
 
     do_GET = do_HEAD = do_POST = respond
 
-    def describe(self, folder: Path, name: str, verb: str | None, below: str | None, body: bytes) -> None:
+    def send_description(self, folder: Path, name: str, verb: str | None, below: str | None, body: bytes) -> None:
         if not folder.is_dir():
-            return self.answer(404, X_Error_Code="RepoNotFound")
+            return self.send(404, X_Error_Code="RepoNotFound")
         files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
         rows = [
             {
@@ -59,12 +59,12 @@ class Handler(BaseHTTPRequestHandler):
             for p in files
         ]
         if verb == "tree":
-            return self.json([r for r in rows if r["path"].startswith((below or "").strip("/"))])
+            return self.send_json([r for r in rows if r["path"].startswith((below or "").strip("/"))])
         if verb == "paths-info":
             wanted = json.loads(body or b"{}").get("paths", [])
-            return self.json([r for r in rows if r["path"] in wanted])
+            return self.send_json([r for r in rows if r["path"] in wanted])
         if verb == "refs":
-            return self.json(
+            return self.send_json(
                 {
                     "branches": [{"name": "main", "ref": "refs/heads/main", "targetCommit": COMMIT}],
                     "tags": [],
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
                 }
             )
         siblings = [{"rfilename": r["path"]} for r in rows]
-        self.json(
+        self.send_json(
             {
                 "id": name,
                 "sha": COMMIT,
@@ -91,24 +91,22 @@ class Handler(BaseHTTPRequestHandler):
     def send_file(self, folder: Path, name: str) -> None:
         file = (folder / name).resolve()
         if not folder.is_dir():
-            return self.answer(404, X_Error_Code="RepoNotFound")
+            return self.send(404, X_Error_Code="RepoNotFound")
         if not file.is_relative_to(folder.resolve()) or not file.is_file():
-            return self.answer(404, X_Error_Code="EntryNotFound")
+            return self.send(404, X_Error_Code="EntryNotFound")
         data = file.read_bytes()
         headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X_Repo_Commit": COMMIT, "Accept_Ranges": "bytes"}
         if m := re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
             first, last = int(m[1]), int(m[2] or len(data) - 1)
-            return self.answer(
-                206, data[first : last + 1], Content_Range=f"bytes {first}-{last}/{len(data)}", **headers
-            )
-        self.answer(200, data, **headers)
+            return self.send(206, data[first : last + 1], Content_Range=f"bytes {first}-{last}/{len(data)}", **headers)
+        self.send(200, data, **headers)
 
 
 @contextmanager
 def serve(
     root: Path,  # with models/NAME and datasets/NAME below it
 ):
-    "The Hub's address and the list of requests it has seen"
+    "Serve a folder as a Hub. Yield its address and the list of requests that it has seen"
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.root, server.requests = root, []
     thread = threading.Thread(target=server.serve_forever, daemon=True)

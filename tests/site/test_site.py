@@ -29,18 +29,18 @@ def site(tmp_path_factory):
     return folder / "_site"
 
 
-def page(site: Path, name: str) -> BeautifulSoup:
+def read_page(site: Path, name: str) -> BeautifulSoup:
     return BeautifulSoup((site / name).read_text(encoding="utf-8"), "html.parser")
 
 
 def test_navigation_follows_the_steps(site):
-    links = [a["href"] for a in page(site, "index.html").select(".bd-sidebar-primary a.reference.internal")]
+    links = [a["href"] for a in read_page(site, "index.html").select(".bd-sidebar-primary a.reference.internal")]
     numbered = [link for link in links if re.match(r"\d\d_", link)]
     assert numbered == sorted(numbered) and len(numbered) >= 9
 
 
 def test_exported_function_has_an_entry(site):
-    entry = page(site, "03_data.html").find(id="ftkit.data.load_data")
+    entry = read_page(site, "03_data.html").find(id="ftkit.data.load_data")
     assert entry is not None and "max_train_samples" in entry.parent.get_text()
 
 

@@ -92,7 +92,7 @@ main(sys.argv[1:])
 """
 
 
-def write_rows_of(path, texts):
+def write_texts(path, texts):
     "Texts as a file of its kind; a row whose text is None has no such key in JSON Lines"
     rows = [{"n": i} if text is None else {"n": i, "review": text} for i, text in enumerate(texts)]
     if path.suffix == ".jsonl":
@@ -107,7 +107,7 @@ def write_rows_of(path, texts):
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
 
 
-def ten_thousand(kind):
+def make_rows(kind):
     "Texts and the errors that they must get: one in a hundred cannot be classified"
     bad = UNUSABLE[kind]
     rows = [
@@ -117,7 +117,7 @@ def ten_thousand(kind):
     return map(list, zip(*rows))
 
 
-def predict(trained, *args):
+def run_predict(trained, *args):
     "`ftkit predict` in this process"
     return main(["predict", "small", "--runs_dir", str(trained[0] / "runs"), *map(str, args)])
 
@@ -126,13 +126,13 @@ def predict(trained, *args):
 def whole(trained, tmp_path_factory):
     "Ten thousand rows as JSON Lines, and what a command that nobody disturbed made of them"
     folder = tmp_path_factory.mktemp("whole")
-    texts, _ = ten_thousand("jsonl")
-    write_rows_of(folder / "rows.jsonl", texts)
-    assert predict(trained, "--file", folder / "rows.jsonl", "--out", folder / "out.jsonl") == 0
+    texts, _ = make_rows("jsonl")
+    write_texts(folder / "rows.jsonl", texts)
+    assert run_predict(trained, "--file", folder / "rows.jsonl", "--out", folder / "out.jsonl") == 0
     return folder
 
 
-def same(a, b):
+def is_same(a, b):
     "Equal, where nan equals the null that JSON has for it"
     return a == b or (b is None and a != a)
 
@@ -141,9 +141,9 @@ def same(a, b):
 def test_jsonl_rows_are_answered_in_order(trained, whole):
     from ftkit.fine_tuning import Run
 
-    texts, errors = ten_thousand("jsonl")
+    texts, errors = make_rows("jsonl")
     rows = [json.loads(line) for line in (whole / "out.jsonl").read_text(encoding="utf-8").split("\n")[:-1]]
-    assert len(rows) == 10_000 and all(same(text, row["text"]) for text, row in zip(texts, rows))
+    assert len(rows) == 10_000 and all(is_same(text, row["text"]) for text, row in zip(texts, rows))
     assert [row.get("error") for row in rows] == errors and sum(map(bool, errors)) == 100
     some = list(range(0, 10_000, 331))
     again = Run.load("small", trained[0] / "runs").predict([texts[i] for i in some])
@@ -155,9 +155,9 @@ def test_jsonl_rows_are_answered_in_order(trained, whole):
 @pytest.mark.fault("predict")
 @pytest.mark.parametrize("kind", ["csv", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_table_rows_are_answered_in_order(trained, tmp_path, kind):
-    texts, errors = ten_thousand(kind)
-    write_rows_of(tmp_path / f"rows.{kind}", texts)
-    assert predict(trained, "--file", tmp_path / f"rows.{kind}", "--out", tmp_path / "out.csv") == 0
+    texts, errors = make_rows(kind)
+    write_texts(tmp_path / f"rows.{kind}", texts)
+    assert run_predict(trained, "--file", tmp_path / f"rows.{kind}", "--out", tmp_path / "out.csv") == 0
     with open(tmp_path / "out.csv", newline="", encoding="utf-8") as f:
         rows = list(csv.DictReader(f, strict=True))
     assert [row["text"] for row in rows] == [text or "" for text in texts] and [
@@ -204,7 +204,7 @@ def test_killed_predict_keeps_old_file(trained, whole, tmp_path, moment):
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert out.read_text() == "from before\n"
-    assert predict(trained, *args[4:]) == 0
+    assert run_predict(trained, *args[4:]) == 0
     assert out.read_bytes() == (whole / "out.jsonl").read_bytes() and [p.name for p in tmp_path.iterdir()] == [
         "out.jsonl"
     ]
@@ -243,7 +243,7 @@ def test_unwritable_output_is_refused_first(trained, tmp_path, monkeypatch, caps
 
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "closed").mkdir(mode=0o500)
-    write_rows_of(tmp_path / "rows.csv", [GOOD, BAD])
+    write_texts(tmp_path / "rows.csv", [GOOD, BAD])
     monkeypatch.setattr(Run, "open_model", lambda self: pytest.fail("the work was begun"))
-    assert predict(trained, "--file", tmp_path / "rows.csv", "--out", tmp_path / out) == 2
+    assert run_predict(trained, "--file", tmp_path / "rows.csv", "--out", tmp_path / out) == 2
     assert message in capsys.readouterr().err and (tmp_path / "rows.csv").read_text().count("\n") == 3

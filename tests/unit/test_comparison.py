@@ -49,14 +49,14 @@ def copied(folder, tmp_path):
     return copy
 
 
-def bytes_of(folder: Path) -> dict:
+def read_all_bytes(folder: Path) -> dict:
     "Every file below a folder with its content"
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_rerun_is_identical(folder, copied, capsys):
     first = copied()
-    before = bytes_of(first.path)
+    before = read_all_bytes(first.path)
     assert main(["train", "--rerun", str(first.path), "--run", "again", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["rerun"]["outcome"] == "identical" and record["rerun"]["of"] == "first"
@@ -68,7 +68,7 @@ def test_rerun_is_identical(folder, copied, capsys):
     assert record["weights"] == first.record["weights"] and len(first.history) > 20
     again = Run(first.path.parent / "again")
     assert again.record["rerun"] == record["rerun"] and again.settings == first.settings
-    assert bytes_of(first.path) == before
+    assert read_all_bytes(first.path) == before
 
 
 def test_changed_settings_are_named(copied):
@@ -176,7 +176,8 @@ def test_rerun_needs_python_rows(folder, copied, capsys):
     first = copied(train_file=None, validation_file=None, test_file=None, dataset_name=None)
     assert main(["train", "--rerun", str(first.path)]) == 2
     assert capsys.readouterr().err.endswith(
-        f"the rows of this run were passed from Python. Pass them again: Run.load({str(first.path)!r}).resume(dataset), or .rerun(dataset).\n"
+        "the rows of this run were passed from Python. "
+        f"Pass them again: Run.load({str(first.path)!r}).resume(dataset), or .rerun(dataset).\n"
     )
     assert [p.name for p in first.path.parent.iterdir()] == ["first"]
     assert first.rerun(rows, "again").record["rerun"]["outcome"] == "identical"
@@ -184,7 +185,7 @@ def test_rerun_needs_python_rows(folder, copied, capsys):
 
 def test_rerun_names_missing_file(copied, capsys):
     first = copied(train_file="/nowhere/mine.csv")
-    before = bytes_of(first.path.parent)
+    before = read_all_bytes(first.path.parent)
     assert main(["train", "--rerun", str(first.path), "--run", "again"]) == 2
     said = capsys.readouterr().err
     assert (
@@ -192,7 +193,7 @@ def test_rerun_names_missing_file(copied, capsys):
         and said.startswith("ftkit: ")
         and said.count("\n") == 1
     )
-    assert bytes_of(first.path.parent) == before
+    assert read_all_bytes(first.path.parent) == before
 
 
 @pytest.mark.parametrize(
@@ -207,10 +208,10 @@ def test_rerun_names_missing_file(copied, capsys):
     ],
 )
 def test_rerun_refuses_other_flags(folder, capsys, more, message):
-    before = bytes_of(folder)
+    before = read_all_bytes(folder)
     assert main(["train", "--rerun", "first", "--runs_dir", str(folder / "runs"), *more]) == 2
     said = capsys.readouterr().err
-    assert message in said and said.count("\n") == 1 and bytes_of(folder) == before
+    assert message in said and said.count("\n") == 1 and read_all_bytes(folder) == before
 
 
 def test_rerun_refuses_unknown_run(folder, capsys):

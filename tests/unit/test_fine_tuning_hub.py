@@ -25,7 +25,7 @@ TEXTS = {
 }
 
 
-def fill(root, tiny) -> None:
+def fill_hub(root, tiny) -> None:
     "A Hub with `gpt2` (the tiny one: random weights) and the article's data set in its layout"
     shutil.copytree(tiny, root / "models" / "gpt2")
     folder = root / "datasets" / "mteb" / "tweet_sentiment_extraction"
@@ -40,7 +40,7 @@ def fill(root, tiny) -> None:
 
 
 def test_preset_runs_from_a_hub(tmp_path, ftkit, tiny):
-    fill(tmp_path / "hub", tiny)
+    fill_hub(tmp_path / "hub", tiny)
     with serve(tmp_path / "hub") as (address, requests):
         env = {
             "HF_ENDPOINT": address,

@@ -11,23 +11,23 @@ from ftkit.views.html import escape_markdown, format_cell, img_tag, shorten, sho
 HOSTILE = ["<script>x</script>", '"><img src=x onerror=x>', "</td><b>", "a & b", "$x$", "{{ 7 * 7 }}"]
 
 
-def parse(html):
+def parse_html(html):
     return BeautifulSoup(html, "html.parser")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_table_escapes_texts(text):
-    page = parse(table_html([{text: text, "n": 1}]))
+    page = parse_html(table_html([{text: text, "n": 1}]))
     assert {tag.name for tag in page.find_all()} <= {"table", "thead", "tbody", "tr", "th", "td"}
     assert page.find("td").get_text() == page.find("th").get_text() == text
     assert "mathjax_ignore" in page.find("table")["class"]
 
 
 def test_table_aligns_numbers():
-    page = parse(table_html([{"name": "a", "score": 0.12345, "seconds": 12.345}, {"name": "b", "score": 1}]))
+    page = parse_html(table_html([{"name": "a", "score": 0.12345, "seconds": 12.345}, {"name": "b", "score": 1}]))
     cells = [(cell.get_text(), cell["class"]) for cell in page.find_all("td")]
     assert cells[:2] == [("a", ["t"]), ("0.123", ["n"])]
-    wide = parse(table_html([{"seconds": 12.345}, {"seconds": 3.21}]))
+    wide = parse_html(table_html([{"seconds": 12.345}, {"seconds": 3.21}]))
     assert [cell.get_text() for cell in wide.find_all("td")] == ["12.3", "3.2"]
 
 
@@ -35,7 +35,7 @@ def test_table_aligns_numbers():
     "rows, columns, names", [([], ["a"], ["a"]), ([], None, []), ([{"a": 1, "b": 2}], ["b"], ["b"])]
 )
 def test_table_has_its_columns(rows, columns, names):
-    assert [cell.get_text() for cell in parse(table_html(rows, columns)).find_all("th")] == names
+    assert [cell.get_text() for cell in parse_html(table_html(rows, columns)).find_all("th")] == names
 
 
 def test_show_table_is_html():
@@ -57,13 +57,13 @@ def test_shorten_writes_controls_out():
 
 @pytest.mark.parametrize("text", [*HOSTILE, "# a", "[a](http://x)", "![a](x)", "`a`", "**a**", "a|b", "a\n\n- b"])
 def test_markdown_is_text(text):
-    page = parse(MarkdownIt().enable("table").render(escape_markdown(text)))
+    page = parse_html(MarkdownIt().enable("table").render(escape_markdown(text)))
     assert [tag.name for tag in page.find_all()] == ["p"]
     assert page.get_text().strip() == " ".join(text.split())
 
 
 def test_image_needs_no_file():
-    (image,) = parse(img_tag(Figure(figsize=(2, 1)), HOSTILE[1])).find_all()
+    (image,) = parse_html(img_tag(Figure(figsize=(2, 1)), HOSTILE[1])).find_all()
     assert image["src"].startswith("data:image/png;base64,") and image["alt"] == HOSTILE[1]
     assert image["width"] == "192" and not [name for name in image.attrs if name.startswith("on")]
 

@@ -8,7 +8,7 @@ from ftkit.files.ini import Entry, read_entries
 SECTIONS = ("objective", "data", "trainer")
 
 
-def read(folder, text):
+def read_text(folder, text):
     "Entries of a file with this text"
     file = folder / "x.ini"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -17,7 +17,7 @@ def read(folder, text):
 
 def test_entries_have_their_lines(tmp_path):
     text = "# first\n[data]\ntrain_file = a.csv\n; second\n\n[trainer]\nseed: 7\n  \nlearning_rate =\n"
-    assert read(tmp_path, text) == [
+    assert read_text(tmp_path, text) == [
         Entry("data", "train_file", "a.csv", 3),
         Entry("trainer", "seed", "7", 7),
         Entry("trainer", "learning_rate", "", 9),
@@ -36,17 +36,17 @@ def test_entries_have_their_lines(tmp_path):
     ],
 )
 def test_value_is_read_as_written(tmp_path, text, value):
-    assert read(tmp_path, f"[data]\n{text}") == [Entry("data", "a", value, 2)]
+    assert read_text(tmp_path, f"[data]\n{text}") == [Entry("data", "a", value, 2)]
 
 
 def test_blank_line_ends_a_value(tmp_path):
     with pytest.raises(UserError, match="line 4: not a line of the form key = value"):
-        read(tmp_path, "[data]\na = one\n\n  two\n")
+        read_text(tmp_path, "[data]\na = one\n\n  two\n")
 
 
 @pytest.mark.parametrize("text", ["\ufeff[data]\na = é\n", "[data]\r\na = é\r\n"], ids=["byte order mark", "windows"])
 def test_foreign_file_is_read(tmp_path, text):
-    assert read(tmp_path, text) == [Entry("data", "a", "é", 2)]
+    assert read_text(tmp_path, text) == [Entry("data", "a", "é", 2)]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_foreign_file_is_read(tmp_path, text):
 )
 def test_message_has_file_and_line(tmp_path, text, message):
     with pytest.raises(UserError, match=rf"x\.ini(, |: ){message}"):
-        read(tmp_path, text)
+        read_text(tmp_path, text)
 
 
 def test_missing_file_is_named(tmp_path):

