@@ -284,14 +284,14 @@ def sample(
     limit: int | None,  # how many rows to keep at most
     seed: int = 42,  # of the shuffle
 ) -> Dataset:
-    "A seeded shuffle, then the first `limit` rows; all rows, in their order, where there are no more"
+    "Return the first `limit` rows of a seeded shuffle; all rows, in their order, if there are no more"
     return rows if limit is None or limit >= len(rows) else rows.shuffle(seed=seed).select(range(limit))
 
 # %% ../nbs/03_data.ipynb #c075
 def rows_sha256(
     rows: Dataset,  # one split
 ) -> str:
-    "The fingerprint of texts and labels in their order: two runs with the same one saw the same rows"
+    "Return the fingerprint of texts and labels in their order: two runs with the same one saw the same rows"
     digest, names = hashlib.sha256(), rows.features["label"].names
     for text, label in zip(rows["text"], rows["label"]):
         for part in (text, names[label]):
