@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset
 
 from ftkit.fine_tuning import Run
-from ftkit.runs.checkpoints import find_newest
+from ftkit.runs.checkpoints import find_problem
 from ftkit.settings import Settings
 from ftkit.trainer import OrderedTrainer
 
@@ -59,8 +59,9 @@ def read_fingerprint(run: Run | Path) -> dict:
     if (run.path / "predictions.parquet").exists():
         found["predictions"] = hash_file(run.path / "predictions.parquet")
     if (run.path / "checkpoints").exists():
-        last, _ = find_newest(run.path / "checkpoints")
-        names = [name for name in json.loads((last / "manifest.json").read_text())["files"]]
+        last = run.path / f"checkpoints/step-{run.history[-1]['step']}"
+        assert find_problem(last) is None
+        names = json.loads((last / "manifest.json").read_text())["files"]
         tensors = sorted(name for name in names if name.endswith((".safetensors", ".pt", ".pth")))
         found["last"] = {"name": last.name, **{name: hash_file(last / name) for name in tensors}}
     return found
