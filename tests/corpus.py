@@ -1,7 +1,7 @@
 """Cases from the field: how a table of them is made, read and judged.
 
-A case has one of two right outcomes: its rows are read as they were meant and the decision is named, or it is refused in
-one line with cause and remedy. Anything else is silently wrong, or a message that nobody can act on.
+A case has one of two right outcomes: its rows are read as they were meant and the decision is named, or it is
+refused in one line with cause and remedy. Anything else is silently wrong, or a message that nobody can act on.
 """
 
 import csv
@@ -128,7 +128,7 @@ def judge(case: Case, folder: Path, capsys) -> None:
         assert code in (0, 3) and not err, (code, err)
         found, report, said = load(path, **case.keys)
         wanted = Counter(tuple(row) for row in case.rows)
-        assert found == wanted, f"missing {list((wanted - found))[:3]}, unexpected {list((found - wanted))[:3]}"
+        assert found == wanted, f"missing {list(wanted - found)[:3]}, unexpected {list(found - wanted)[:3]}"
         assert set(result["labels"]) >= set(report["labels"]) or not case.by_check
         if case.says:
             assert re.search(case.says, said), said

@@ -8,8 +8,8 @@ from decimal import Decimal
 from ftkit.errors import escape_controls
 
 MISSING = (  # without spaces and punctuation
-    "nan none null na nil nat undefined missing empty blank notavailable notapplicable nolabel unlabeled unlabelled todo "
-    "tbd"
+    "nan none null na nil nat undefined missing empty blank notavailable notapplicable nolabel "
+    "unlabeled unlabelled todo tbd"
 ).split()
 PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?")  # 007 is a code
 

@@ -1097,7 +1097,7 @@ def collect_values(
     known, blank, continued, after = names[anchor], 0, 0, body.first
     for start, end, fields in read_records(body, fit.reading):
         if after < start:
-            blank += sum(is_blank(line, fit.reading.delimiter) for line in body.lines[after:start])
+            blank += count_blank(body, fit.reading.delimiter, after, start)
         continued += end - start - 1
         after = end
         if start == fit.header_line:
@@ -1111,11 +1111,28 @@ def collect_values(
             add_rows(values, rows)
             rows = []
     add_rows(values, rows)
-    blank += sum(is_blank(line, fit.reading.delimiter) for line in body.lines[after:])
+    blank += count_blank(body, fit.reading.delimiter, after, len(body.lines))
     found = len(numbers) + (fit.header_line is not None) + len(repeated) + blank + continued + body.first
     if found != len(body.lines) or any(len(column) != len(numbers) for column in values):
         raise AssertionError(f"{body.source}: {found} of {len(body.lines)} lines are accounted for")
     return values, numbers, repeated
+
+
+def count_blank(
+    body: Body,
+    delimiter: str | None,
+    start: int,  # index of the first line between two records
+    end: int,  # index of the line after them
+) -> int:
+    "Return how many lines between records are blank. Raises `UserError` if one ends in a lone carriage return"
+    blank = [i for i in range(start, end) if is_blank(body.lines[i], delimiter)]
+    if alone := [i for i in blank if body.lines[i].endswith("\r") and "\n" in body.text]:
+        number = 1 + sum(get_end(line) != "\r" for line in body.lines[: alone[0]])
+        raise UserError(
+            f"{body.source}, line {number}: a carriage return (\\r) stands alone. "
+            "Delete it, or put quotes around the text that holds it."
+        )
+    return len(blank)
 
 
 def add_rows(

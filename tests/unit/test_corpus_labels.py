@@ -338,7 +338,7 @@ FORMS_OF_FILES = [
     Case("F", "pairs.json", json.dumps(ROWS), ROWS, "pairs"),
     Case("F", "label-first.json", json.dumps([(x, t) for t, x in ROWS]), ROWS, "label first"),
     *(
-        Case("F", f"{o}.json", lambda p, o=o: FRAME.to_json(p, orient=o), ROWS, f"JSON")
+        Case("F", f"{o}.json", lambda p, o=o: FRAME.to_json(p, orient=o), ROWS, "JSON")
         for o in ("columns", "split", "index", "records", "table")
     ),
     Case("F", "values.json", lambda p: FRAME.to_json(p, orient="values"), ROWS, "pairs"),

@@ -3,16 +3,15 @@
 import json
 from collections import Counter
 
-import datasets
 import numpy as np
 import pandas as pd
 import polars
 import pyarrow
 import pytest
-from corpus import ROWS, count, join, join_json, load, make_rows, refuse, run_check
+from corpus import ROWS, count, join, load, make_rows, refuse, run_check
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, IterableDatasetDict, Value
 
-from ftkit.data import load_data, load_rows, split_rows
+from ftkit.data import load_data, load_rows
 from ftkit.fine_tuning import read_texts, with_rows
 from ftkit.serving.batch import write_rows
 

@@ -1,7 +1,7 @@
 "Files that people bring: encodings, quoting, headers. Read as meant, or refused in one line."
 
 import pytest
-from corpus import ROWS, Case, join, join_json, join_plain, judge, make_rows
+from corpus import ROWS, Case, join, join_json, join_plain, judge
 
 FRENCH = [(f"le café n°{i} était fermé, désolé pour {t.split()[1]}", label) for i, (t, label) in enumerate(ROWS)]
 RUSSIAN = [
@@ -10,7 +10,7 @@ RUSSIAN = [
 ]
 POLISH = [
     (
-        f"{('chleb był świeży i ciepły', 'autobus znów się zepsuł', 'biblioteka jest dziś otwarta')[i % 3]}, dzień {i}",
+        f"{('chleb był świeży i ciepły', 'autobus znów się zepsuł', 'biblioteka jest otwarta')[i % 3]}, dzień {i}",
         x,
     )
     for i, x in enumerate(["dobrze", "źle", "nijak"] * 20)
