@@ -1,8 +1,8 @@
 """Text of unknown encoding: found, named, or refused.
 
-`decode` tries what is certain first: signatures of binary formats, byte order marks, strict UTF-8, zero bytes of UTF-16.
-What is left is guessed: every legacy encoding is tried on a sample, and each reading is priced in bits by how rare its
-pairs of letters are in the language that suits it best. A guess needs a clear lead over every other reading.
+`decode` tries what is certain first: signatures of binary formats, byte order marks, strict UTF-8, zero bytes of
+UTF-16. What is left is guessed: every legacy encoding is tried on a sample, and each reading is priced in bits by how
+rare its pairs of letters are in the language that suits it best. A guess needs a clear lead over every other reading.
 """
 
 import codecs
@@ -28,7 +28,7 @@ ESCAPED = ("iso2022_jp", "iso2022_jp_3", "iso2022_jp_ext", "iso2022_kr", "iso202
 NOT_FOR_FILES = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined")
 
 SIGNATURES = (  # offset, bytes, name
-    (0, b"PK\x03\x04", "a ZIP archive (Excel and Word files are such archives)"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"PK\x05\x06", "an empty ZIP archive"),
     (0, b"PK\x07\x08", "a ZIP archive in parts"),
     (0, b"\x1f\x8b", "gzip data"),
@@ -81,14 +81,15 @@ ASCII_SIGNATURES = (
     (0, b"<stata_dta>", "a Stata file"),
     (0, b"wOF", "a font"),
 )
+UNTEXT = re.compile("[\x80-\x84\x86-\x9f\ue000-\uf8ff]")  # controls beyond ASCII, private use
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
 
 SAMPLE = 200_000  # bytes that a guess reads
 STRIDES = 16  # parts of the file that the sample is taken from
 HIGH = re.compile(rb"[\x80-\xff]")
 SAFE = re.compile(rb"[\x00-/:-?]")  # never part of a longer character in any encoding below
-LEAD = 14.0  # bits by which the best reading has to be cheaper than every other
-DEAREST = 13.5  # bits a pair, on average: above it a reading is no text of a known language
+LEAD = 10.0  # bits by which the best reading has to be cheaper than every other
+DEAREST = 12.5  # bits a pair, on average: above it a reading is no text of a known language
 
 WESTERN = "en fr de es pt it ca nl sv da nb fi is et sq"
 CENTRAL = "pl cs sk hu ro hr sl sq de"
@@ -119,16 +120,16 @@ CANDIDATES = {
     "iso8859-9": (5, "tr"),
     "iso8859-13": (6, "lt lv et pl"),
     "iso8859-4": (8, "lt lv et"),
-    "iso8859-16": (7, "ro pl hu hr sl sq"),
-    "iso8859-3": (12, "tr"),
+    "iso8859-16": (18, "ro pl hu hr sl sq"),
+    "iso8859-3": (14, "tr"),
     "iso8859-10": (10, "lt lv et is sv nb da fi"),
-    "iso8859-14": (12, WESTERN),
+    "iso8859-14": (14, WESTERN),
     "koi8-r": (4, "ru bg"),
     "koi8-u": (5, CYRILLIC),
     "kz1048": (9, CYRILLIC),
-    "cp850": (7, WESTERN),
+    "cp850": (8, WESTERN),
     "cp858": (8, WESTERN),
-    "cp437": (7, WESTERN),
+    "cp437": (8, WESTERN),
     "cp852": (7, CENTRAL),
     "cp866": (5, CYRILLIC),
     "cp1125": (8, "uk ru be"),
@@ -136,29 +137,59 @@ CANDIDATES = {
     "cp737": (7, "el"),
     "cp869": (9, "el"),
     "cp857": (7, "tr"),
-    "cp775": (7, "lt lv et"),
-    "cp860": (10, "pt"),
-    "cp861": (10, "is"),
-    "cp862": (7, "he"),
-    "cp863": (10, "fr"),
+    "cp775": (8, "lt lv et"),
+    "cp860": (14, "pt"),
+    "cp861": (14, "is"),
+    "cp862": (8, "he"),
+    "cp863": (14, "fr"),
     "cp864": (10, "ar"),
     "cp720": (8, "ar"),
-    "cp865": (9, "nb da"),
+    "cp865": (14, "nb da"),
     "mac-roman": (7, WESTERN),
-    "mac-cyrillic": (6, CYRILLIC),
+    "mac-cyrillic": (4, CYRILLIC),
     "mac-latin2": (8, CENTRAL + " lt lv et"),
     "mac-greek": (9, "el"),
     "mac-turkish": (9, "tr"),
     "mac-iceland": (9, "is"),
     "mac-croatian": (9, "hr sl"),
     "mac-romanian": (9, "ro"),
-    "hp-roman8": (12, WESTERN),
+    "hp-roman8": (14, WESTERN),
     "big5hkscs": (6, "zh_hant"),
     "shift_jis_2004": (8, "ja"),
     "euc_jis_2004": (8, "ja"),
-    "johab": (8, "ko"),
+    "johab": (12, "ko"),
 }
+FOREIGN = 8  # bits to pay for another script if six in seven letters are ASCII
 UNUSUAL = 8  # bits to pay for a language that the codec is not made for
+
+# The most frequent words in ASCII of languages in Latin script
+COMMON = {
+    "fr": "de la le et les est en des un que pas une du il pour dans je qui au ce sur qu",
+    "de": "die der und in das ich ist nicht zu den von mit es ein auf im sie eine sich auch dem des",
+    "es": "de la que el en los no un se por es del las con una para lo su al como me si",
+    "pt": "de que do em da para um uma com no se na por os eu como as mais dos mas foi ao",
+    "it": "di che il la in non un per del una le si con della da sono ma al ha come dei se",
+    "ca": "de la que el en per del un les els una no amb va al es ha com dels hi ser aquest",
+    "nl": "de van het een en in is op ik dat voor je te met niet zijn die als er maar om aan",
+    "sv": "det att och jag en inte som med har av om du till den de ett kan vi men man var ska",
+    "da": "og er af det at en til jeg har for ikke med den der de du kan som et var vi om",
+    "nb": "og er det som til en av for ikke med har jeg at de du om den vi fra var kan et",
+    "fi": "ja on ei se oli mutta ole kun niin jos ovat voi nyt sen kuin tai en joka olla vain jo kanssa",
+    "is": "og er sem til en af hann um ekki var fyrir eru eftir svo hefur vera hafa upp ef eins fram voru",
+    "pl": "nie na to do jest jak ale co tak za od po dla tym czy przez tego ma tylko mi mnie ze",
+    "cs": "se na je to si do jsem ale tak pro ve za co jako jak po by od jsou mi jen nebo",
+    "sk": "sa na je to ako aj si do som ale po za tak od bol by pre ak alebo nie sme ich",
+    "hu": "az nem hogy egy is de meg csak ha van volt ez vagy kell el ki azt most akkor mint ezt minden",
+    "ro": "de la din pe cu nu mai un este care pentru se au ce fost ca al am sunt fi si va",
+    "hr": "je da se na od za su ne sa iz to kao godine koji kako bi ali nije po do sve bio",
+    "sl": "je in na se da so za ki pa tudi lahko ne kot po iz bi bo od tako to pri ali",
+    "lt": "ir kad su yra tai kaip ar buvo savo tik bet nuo ne apie taip lietuvos kai labai per dar gali jau",
+    "lv": "un ir ar par ka no uz kas vai bet es nav to tas man ja lai bija ko tikai tad kad",
+    "tr": "ve bir bu de da ile ne daha en gibi olarak her kadar olan ben var ama sonra ki iyi yok ya",
+    "vi": "trong cho khi ra sau nam gia theo anh con sinh trung tin quan ta do hay cao qua em hai xe",
+    "et": "on ei kui pole ja faili vigane fail viga saa nimi vaikimisi kasuta see ainult ole mitte et kas number",
+    "sq": "me file duhet nuk nga pamundur republika dhe tregon te gabim mund ka si tek ose po widget kur vlera do ky",
+}
 
 # How often two letters follow each other, counted in the word lists of wordfreq 3 and, for et, sq, be, sr and th, in
 # the message catalogues of Debian. "_" is the edge of a word. Spaces part octaves of frequency: each group is half as
@@ -394,19 +425,25 @@ TABLES = {
         "왜술누절확느특먹줄평씨럼브길급란돌박증송손뭐죽독죠좀즈론활막찾존곳될순환페품투얼향냐석봐및"
     ),
 }
+NEAR = 13.0  # bits of a pair that a table lacks, of letters that it has
 MISS = 17.0  # bits of a pair of letters that no table has
 STRANGE = 23.0  # bits of letters that do not belong together, such as two scripts in one word
 QUOTES_BEFORE, QUOTES_AFTER = '“‘„‚«‹¿¡"', "”’“»›"
 # symbol -> bits (beside a letter on its left, a letter on its right, anything else)
 SYMBOLS = {
-    **dict.fromkeys("“‘„‚«‹¿¡", (16, 7, 8)),
-    **dict.fromkeys("”»›", (7, 16, 8)),
-    "’": (7, 7, 8),
-    "…": (7, 9, 7),
-    **dict.fromkeys("–—", (9, 9, 7)),
-    "•": (15, 9, 7),
+    **dict.fromkeys("‘„«¿¡", (16, 7, 8)),
+    **dict.fromkeys("”»", (7, 16, 8)),
+    "‚": (18, 11, 13),
+    "‹": (18, 10, 12),
+    "›": (10, 18, 12),
+    "“": (9, 7, 8),  # closes a German quotation
+    "’": (7, 8, 10),
+    "―": (14, 14, 11),
+    "…": (5, 9, 6),
+    **dict.fromkeys("–—", (11, 11, 7)),
+    "•": (15, 13, 7),
     "·": (10, 10, 10),
-    "\xa0": (8, 8, 8),
+    "\xa0": (10, 10, 8),
     **dict.fromkeys("€£", (14, 14, 7)),
     **dict.fromkeys("¥₪₫₴₺₽¢", (16, 16, 10)),
     "°": (12, 10, 8),
@@ -422,9 +459,29 @@ SYMBOLS = {
     "´": (10, 10, 12),
     **dict.fromkeys("\u200c\u200d", (8, 8, 12)),
     **dict.fromkeys("\u200e\u200f\xad", (10, 10, 10)),
-    **dict.fromkeys("、。，！？：；「」『』（）《》〈〉【】“”・〜～－―　", (7, 7, 7)),
+    **dict.fromkeys("、。，！？：；「」『』（）《》〈〉【】・〜～－―　", (7, 7, 7)),
     **dict.fromkeys("،؟؛٪", (7, 16, 9)),
 }
+
+
+# a symbol with a letter on both sides; dashes and apostrophes may stand there
+IN_WORD = re.compile(
+    r"(?<=[^\W\d_\u2e80-\uffff])(?:[^\w\s\x00-\x7f’–—·´\xa0\xad\u200b-\u200f]|[½¼¾¹²³])(?=[^\W\d_\u2e80-\uffff])"
+)
+# Hebrew and Thai have no words of one letter
+LONE = re.compile(r"(?<!\w)[\u05d0-\u05ea\u0e01-\u0e5b](?!\w)")
+# an apostrophe stands in English endings, after French and Italian articles, before Turkish endings of names
+APOSTROPHE = re.compile(r"[^\W\d_]{1,20}’[^\W\d_]+|(?<!\w)’[\u0370-\u03ff]")
+CONTRACTION = re.compile(
+    r"\w+’s|\w*n’t|I’m|(i|you|we|they|s?he|it|who|that|there)’(d|ll|ve|re)|(sh|c|w)ould’ve", re.IGNORECASE
+)
+ELISION = re.compile(
+    r".+’s|\w*n’t|([ldjnscmto]|\w*qu|\w*ll|\w*un|\w*st)’.+|[A-ZÇĞİÖŞÜ]\w*’\w+|[\u0370-\u04ff]+’.+",
+    re.IGNORECASE,
+)
+# one key in the tables: the dot of the capital, comma and cedilla of Romanian
+SAME = {"İ": "i", "ş": "ș", "Ş": "ș", "ţ": "ț", "Ţ": "ț"}
+BOX = (20, 20, 15)  # of lines and blocks; 8 beside each other
 
 
 class Reading(NamedTuple):
@@ -465,8 +522,10 @@ def decode(
         return decode_foreign(data, source, e.start)
     if b"\0" in data and count_controls(data) > 0.05 and (wide := find_wide(data)):
         return decode_wide(data, source, wide)
+    if text.isascii() and (escaped := decode_escaped(data, source)):
+        return escaped
     refuse_controls(data, source, 0.1)
-    return decode_escaped(data, source) or Decoded(text, "utf-8")
+    return Decoded(text, "utf-8")
 
 
 # ---- what is certain
@@ -514,9 +573,40 @@ def decode_as(
         marked = next((wide for wide in find_wides(data) if wide.startswith(family)), None)
         if marked is None:
             raise UserError(f"{source}: has no byte order mark. Write encoding = {family}-le or {family}-be.")
-    return Decoded(
-        decode_strictly(data[len(mark) :], source, marked.removesuffix("-sig")), marked.removesuffix("-sig")
-    )
+    codec = marked.removesuffix("-sig")
+    text = decode_strictly(data[len(mark) :], source, codec)
+    return Decoded(text, codec, note_doubts(data, codec, text))
+
+
+def note_doubts(
+    data: bytes,  # all of a file
+    codec: str,  # written by a person
+    text: str,  # what it reads
+) -> list[str]:
+    "Return notes on a given encoding that reads control characters, or UTF-8 letter by letter"
+    if codec == "utf-8" or text.isascii():
+        return []
+    if control := UNTEXT.search(text):
+        return [
+            f"{codec} reads control characters or none at all, such as 0x{ord(control[0]):02x} in line "
+            f"{count_lines(text[: control.start()])}; files from Windows are cp1252 or similar"
+        ]
+    if codec in (*CANDIDATES, "iso8859-1") and is_utf8(data):
+        return [
+            f"decoded as {codec} as told, but the file is UTF-8: {codec} reads {quote_words(foreign_words(text, 2))}"
+        ]
+    return []
+
+
+def is_utf8(
+    data: bytes,  # all of a file
+) -> bool:
+    "Return whether all bytes are UTF-8"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def find_codec(
@@ -582,19 +672,31 @@ def describe_fault(
 ) -> str:
     "Return where a byte does not fit and what stands around it"
     before = data[: error.start].decode(codec, "replace")
-    after = data[error.end : error.end + 80].decode(codec, "replace")
+    after = data[error.end : error.end + 80].decode(codec, "backslashreplace")
     after = re.split(r"[\r\n]", after)[0][:15].rstrip()
-    before_it = re.split(r"[\r\n]", before)[-1][-20:].lstrip()
-    around = (
-        f"after {before_it!r}" if before_it.strip() else f"before {after!r}" if after.strip() else "alone in its line"
-    )
-    line = before.count("\n") + (0 if "\n" in before else before.count("\r")) + 1
+    before_it = last_words(before)
+    around = f"after {before_it!r}" if before_it else f"before {after!r}" if after.strip() else "alone in its line"
+    line = count_lines(before)
     fault = (
         f"{source}, line {line}: byte 0x{data[error.start]:02x} is not {codec.upper() if codec == 'utf-8' else codec}"
     )
     if is_cut(data, codec, error):
         return f"{fault} ({around}): the file ends in the middle of a character, as if cut off."
     return f"{fault} ({around})."
+
+
+def last_words(
+    before: str,  # the text up to a fault
+) -> str:
+    "Return the end of the last line, up to 20 characters"
+    return re.split(r"[\r\n]", before[-200:])[-1][-20:].lstrip()
+
+
+def count_lines(
+    before: str,  # the text up to a fault
+) -> int:
+    "Return the number of its last line, from 1"
+    return before.count("\n") + (0 if "\n" in before else before.count("\r")) + 1
 
 
 def is_cut(
@@ -685,7 +787,7 @@ def count_controls(
 ) -> float:
     "Return the share of control bytes, from up to three pieces"
     pieces = b"".join(data[at : at + 50_000] for at in sorted({0, len(data) // 2, max(0, len(data) - 50_000)}))
-    return 1 - len(pieces.translate(None, CONTROLS)) / max(1, len(pieces))
+    return (len(pieces) - len(pieces.translate(None, CONTROLS))) / max(1, len(pieces))
 
 
 def refuse_controls(
@@ -696,7 +798,7 @@ def refuse_controls(
     "Raise `UserError` if control bytes are too many for a text"
     if (share := count_controls(data)) > limit:
         raise UserError(
-            f"{source}: {share:.0%} of its bytes are control characters: binary data, not text. Export it as UTF-8 text."
+            f"{source}: {share:.0%} of its bytes are control characters: binary data. Export it as UTF-8 text."
         )
 
 
@@ -706,16 +808,16 @@ def decode_escaped(
 ) -> Decoded | None:
     "Return a text that switches its alphabets by escape sequences (ISO-2022) or by ~{ (HZ), or None"
     escaped = re.search(rb"\x1b\$[@B]|\x1b\$\([A-Z]|\x1b\$\)C|\x1b\([IJ]", data) if b"\x1b" in data else None
-    hz = b"~{" in data and b"~}" in data
+    hz = b"~" in data and b"~{" in data and b"~}" in data
     for codec in (*(ESCAPED if escaped else ()), *(("hz",) if hz else ())):
         try:
             text = data.decode(codec)
         except UnicodeDecodeError:
             continue
-        reading = price(text, codec)
+        reading = price(text, [codec])
         if foreign_words(text) and reading.mean <= DEAREST:
             return Decoded(text, codec, [note_guess(codec, text)])
-    if escaped and data.isascii():
+    if escaped:
         raise UserError(
             f"{source}: has escape sequences of ISO-2022, but does not decode as such. Save it as UTF-8, "
             "or write encoding = utf-8 if they are meant to stay."
@@ -787,23 +889,29 @@ def guess(
     valid: int,  # characters that happen to be UTF-8
 ) -> Decoded:
     "Return the text in the encoding that reads best. Raises `UserError` unless its lead is clear."
-    readings = rank_readings(sample := sample_bytes(data), cut=len(sample) >= SAMPLE)
+    readings = rank_readings(sample := sample_bytes(data), len(sample) >= SAMPLE, weigh_languages(data))
     if not readings or readings[0].mean > DEAREST:
         refuse_unknown(source, readings)
     best = readings[0]
+    if valid and len(bytes(range(256)).decode(best.codec, "replace")) == 256:  # one byte a character
+        refuse_mixed(data, source, best.codec)
     if len(readings) > 1 and readings[1].cost - best.cost < LEAD:
         refuse_unclear(source, best, readings[1])
     advice = f"The rest reads as {best.codec}. Save the file as UTF-8."
     text = decode_strictly(data, source, best.codec, advice)
-    if valid:
-        refuse_mixed(data, source, best.codec)
+    if odd := UNTEXT.search(text):
+        before = text[: odd.start()]
+        raise UserError(
+            f"{source}, line {count_lines(before)}: a character that is no text (after {last_words(before)!r}), "
+            f"though the rest reads as {best.codec}. Save the file as UTF-8."
+        )
     return Decoded(text, best.codec, [note_guess(best.codec, text)])
 
 
 def sample_bytes(
     data: bytes,  # all of a file
 ) -> bytes:
-    "Return up to 200 kB: different words with bytes outside ASCII, from all parts of the file, every such byte included"
+    "Return up to 200 kB of distinct words with bytes outside ASCII, from all parts of the file, with every such byte"
     words = {}  # in their order, each once
     for part in range(STRIDES):
         start = len(data) * part // STRIDES
@@ -844,14 +952,29 @@ def collect_words(
         end = SAFE.search(data, hit.end(), hit.end() + SAMPLE)
         word = data[begin : end.end() if end else len(data)]
         if len(word) <= SAMPLE // STRIDES or not words:
-            room -= 0 if word in words else len(word)
+            room -= len(word) / 4 if word in words else len(word)
             words[word[:SAMPLE]] = None
         start = end.start() if end else len(data)
+
+
+def weigh_languages(
+    data: bytes,  # all of a file
+) -> dict[str, float]:
+    "Return bits to pay for languages whose ASCII words the file lacks, and for other scripts in an ASCII file"
+    pieces = b" ".join(data[at : at + 4000] for at in range(0, len(data), len(data) // STRIDES + 1))
+    words = {word.decode() for word in re.findall(rb"(?<![\x80-\xff\w])[a-z]{2,7}(?![\x80-\xff\w])", pieces.lower())}
+    hits = {language: len(words & set(common.split())) for language, common in COMMON.items()}
+    most = max(hits.values())
+    letters = len(re.findall(rb"[a-zA-Z]", pieces))
+    foreign = FOREIGN if len(HIGH.findall(pieces)) * 6 < letters else 0
+    other = dict.fromkeys(TABLE.keys() - {*LATIN}, foreign)
+    return other | {language: min(3.0 * (most - n), 15.0) for language, n in hits.items()}
 
 
 def rank_readings(
     sample: bytes,  # words with bytes outside ASCII
     cut: bool,  # whether it may end in the middle of a character
+    evidence: dict[str, float],  # bits to pay for a language
 ) -> list[Reading]:
     "Return what the encodings make of a sample, different texts only, the most plausible first"
     names = {}  # text -> codecs that read it
@@ -861,34 +984,48 @@ def rank_readings(
         except UnicodeDecodeError:
             continue
         names.setdefault(text, []).append(codec)
-    return sorted(price(text, *codecs_of) for text, codecs_of in names.items())
+    return sorted(price(text, codecs_of, evidence) for text, codecs_of in names.items())
 
 
 def price(
     text: str,  # a sample as some encodings read it
-    *names: str,  # these encodings, the first names them all
+    names: list[str],  # these encodings, the first names them all
+    evidence: dict[str, float] | None = None,  # bits to pay for a language that the rest of the file does not speak
 ) -> Reading:
     "Return the cost of a reading in the language that suits it best"
+    evidence = evidence or {}
     fixed, pairs, total = count_pairs(unicodedata.normalize("NFC", text))
-    fixed += sum(n * miss(pair) for pair, n in pairs.items())
-    saved = {
-        language: sum(pairs[pair] * (miss(pair) - table[pair]) for pair in pairs.keys() & table.keys())
-        for language, table in TABLE.items()
-    }
-    best = max(saved.values(), default=0)
+    spent = {language: fixed + sum_bits(pairs, language) for language in TABLE}
     cost = min(
-        rarity + UNUSUAL * (language not in natural.split()) - saved[language]
+        rarity + UNUSUAL * (language not in natural.split()) + evidence.get(language, 0) + spent[language]
         for rarity, natural in (CANDIDATES.get(name, (0, "")) for name in names)
         for language in TABLE
     )
-    return Reading(fixed + cost, (fixed - best) / max(1, total), names[0], text)
+    return Reading(cost, min(spent.values()) / max(1, total), names[0], text)
+
+
+def sum_bits(
+    pairs: Counter,  # of letters
+    language: str,  # of TABLE
+) -> float:
+    "Return the bits of all pairs in a language"
+    table, letters = TABLE[language], ALPHABET[language]
+    bits = 0.0
+    for pair, n in pairs.items():
+        cost = table.get(pair)
+        if cost is None:
+            cost = miss(pair)
+            if cost > NEAR and letters.issuperset(pair):
+                cost = NEAR
+        bits += n * cost
+    return bits
 
 
 def count_pairs(
     text: str,  # normalised
 ) -> tuple[float, Counter, int]:
     "Return bits that no language changes, pairs of letters in lower case, and the number of both"
-    fixed, pairs, total = 0.0, Counter(), 0
+    fixed, pairs, total = count_faults(text), Counter(), 0
     for (a, b), n in Counter(zip(f"\n{text}", f"{text}\n")).items():
         if a.isascii() and b.isascii():
             continue
@@ -898,6 +1035,16 @@ def count_pairs(
         for key in keys:
             pairs[key] += n
     return fixed, pairs, total
+
+
+def count_faults(
+    text: str,  # normalised
+) -> float:
+    "Return the bits of symbols and apostrophes inside words that do not stand there in any language"
+    words = APOSTROPHE.findall(text) if "’" in text else []
+    odd = sum(not (ELISION.fullmatch(word) or CONTRACTION.fullmatch(word)) for word in words)
+    usual = sum(bool(CONTRACTION.fullmatch(word)) for word in words)
+    return 10.0 * len(IN_WORD.findall(text) + LONE.findall(text)) + 8.0 * odd - 6.0 * usual
 
 
 @lru_cache(maxsize=200_000)
@@ -913,15 +1060,17 @@ def weigh(
     if left.ideograph or right.ideograph:
         keys = tuple(c.key for c in (left, right) if c.ideograph)
         mixed = left.letter and right.letter and not (left.ideograph and right.ideograph)
-        return bits + 6 * mixed, keys
-    if left.key.isascii() and right.key.isascii():
-        return bits, ()
+        return bits + 8 * mixed, keys
+    if left.key.isascii() and right.key.isascii():  # a symbol beside ASCII, or the capital I with a dot
+        return bits + 8 * (left.letter and right.letter) + weigh_case(left, right), ()
     return bits + weigh_case(left, right), (left.key + right.key,)
 
 
 def weigh_symbol(a: str, left: "Kind", b: str, right: "Kind") -> float:
     "Return the bits of symbols outside ASCII beside each other, a letter or anything else"
     bits = 0.0
+    if left.bits == right.bits == BOX:
+        return 16
     if not left.letter and not a.isascii():
         bits += left.bits[1 if right.letter else 2]
     if not right.letter and not b.isascii():
@@ -935,7 +1084,7 @@ def weigh_case(left: "Kind", right: "Kind") -> float:
         return 0
     if not left.letter:
         return 2
-    return 1 if left.capital else 8
+    return 1 if left.capital else 12
 
 
 class Kind(NamedTuple):
@@ -957,11 +1106,11 @@ def classify(c: str) -> Kind:
     if script(c) in IDEOGRAPHS:
         return Kind(c, True, ideograph=True)
     if category[0] == "L" and c not in "ªº" or category[0] == "M":
-        return Kind({"İ": "i"}.get(c, c.lower()), True, capital=category == "Lu")
+        return Kind(SAME.get(c, c.lower()), True, capital=category == "Lu")
     if c.isascii():
         return Kind("_", False)
     if 0x2500 <= ord(c) < 0x25A0:  # lines and blocks
-        return Kind("_", False, bits=(20, 20, 11))
+        return Kind("_", False, bits=BOX)
     return Kind("_", False, bits=(24, 24, 24) if category[0] == "C" else (18, 18, 14))
 
 
@@ -1011,6 +1160,32 @@ def parse_table(
 
 
 IDEOGRAPHS = ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "HALFWIDTH", "FULLWIDTH", "IDEOGRAPHIC")
+LATIN = ("en", *COMMON)
+# letters of names and loanwords, too rare for the tables
+RARE = {
+    "en": "áàâäåæçéèêëíîïñóôöøœúûü",
+    "fr": "àâæçéèêëïîôœùûüÿñáíóö",
+    "de": "äöüßéèàêçñ",
+    "nl": "áàäâçéèêëíïîóòöôúüûñ",
+    "it": "àáèéìíîòóùúçñü",
+    "es": "áéíñóúüçàèïöä",
+    "pt": "áàâãçéêíóôõúüñè",
+    "sv": "åäöéüàèç",
+    "da": "æøåéüöäóàèñ",
+    "nb": "æøåéóòôüöäàèêñ",
+    "fi": "åäöšžéü",
+    "et": "äõöüšžé",
+    "hr": "čćđšžéöüáó",
+    "sl": "čšžćđéöüá",
+    "pl": "ąćęłńóśźżéöüáčšž",
+    "cs": "áčďéěíňóřšťúůýžöüäľ",
+    "sk": "áäčďéíĺľňóôŕšťúýžöüěř",
+    "hu": "áéíóöőúüűäčš",
+    "ro": "ăâîșțéöüáő",
+    "lt": "ąčęėįšųūžéöüäół",
+    "lv": "āčēģīķļņšūžōŗéöü",
+    "tr": "çğıöşüâîûé",
+}
 IDEOGRAPHIC = ("zh_hans", "zh_hant", "ja", "ko")
 TABLE = {language: parse_table(table, 1 if language in IDEOGRAPHIC else 2) for language, table in TABLES.items()}
 LETTERS = {c for table in TABLES.values() for c in table}
@@ -1020,7 +1195,19 @@ for _table in TABLE.values():
         ANY[_pair] = min(_bits, ANY.get(_pair, 99))
 
 
+ALPHABET = {
+    language: {
+        *table.replace(" ", ""),
+        *RARE.get(language, ""),
+        *("_abcdefghijklmnopqrstuvwxyz" if language in LATIN else ""),
+    }
+    for language, table in TABLES.items()
+}
+
 # ---- words for a person
+
+
+FOREIGN_LETTER = re.compile(r"[^\x00-\x7f]")
 
 
 def foreign_words(
@@ -1028,12 +1215,13 @@ def foreign_words(
     limit: int = 5,  # words at most
 ) -> list[str]:
     "Return the first different words with characters outside ASCII, shortened"
-    words = {}
-    for match in re.finditer(r"[^\W_]*[^\x00-\x7f][\w’'-]*", text):
-        word = match[0] if len(match[0]) <= 20 else f"{match[0][:20]}…"
-        words[word] = None
-        if len(words) == limit:
-            break
+    words, at = {}, 0
+    while len(words) < limit and (found := FOREIGN_LETTER.search(text, at)):
+        before = re.search(r"[^\W_]*\Z", text[max(at, found.start() - 12) : found.start()])[0]
+        after = re.match(r"[^\W_]*(?:[’'-][^\W_]+)*", text[found.start() + 1 : found.start() + 100])[0]
+        word = before + found[0] + after
+        words[word if len(word) <= 20 else f"{word[:20]}…"] = None
+        at = found.end() + len(after)
     return list(words)
 
 
@@ -1090,11 +1278,19 @@ def refuse_mixed(
     source: str,  # its name
     codec: str,  # that reads best
 ):
-    "Raise `UserError` if characters of UTF-8 stand among those of the encoding that reads best, as in files put together"
+    "Raise `UserError` if characters of UTF-8 stand among those of the encoding that reads best"
     pieces = {m[0] for m in re.finditer(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}", data[: 1 << 24])}
     for piece in pieces:
-        kinds = [classify(c) for c in piece.decode(codec, "replace")]
-        if kinds[0].capital and not all(kind.letter for kind in kinds) or kinds[0].key in "âï" and len(kinds) == 3:
+        text = piece.decode(codec, "replace")
+        kinds = [classify(c) for c in text]
+        odd = [kind for kind in kinds[1:] if not kind.letter and kind.bits[0] > 9]
+        if (
+            kinds[0].letter
+            and odd
+            and piece.decode("utf-8", "replace").isalpha()
+            or kinds[0].key == "â"
+            and len(kinds) == 3
+        ):
             at = data.find(piece)
             raise UserError(
                 f"{source}, line {data.count(bytes([10]), 0, at) + 1}: '{piece.decode('utf-8', 'replace')}' is UTF-8, "
