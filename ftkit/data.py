@@ -332,7 +332,7 @@ def check_values(
         if value is not None and not isinstance(value, str):
             raise UserError(
                 f"the {split} rows, row {table.number(i)}, column '{column}': "
-                f"expected a text, found {type(value).__name__}."
+                f"expected a text, found {type(value).__name__}. Convert it to one text a row."
             )
         if value is not None and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
             raise UserError(

@@ -11,15 +11,21 @@ MISSING = (  # without spaces and punctuation
     "nan none null na nil nat undefined missing empty blank notavailable notapplicable nolabel "
     "unlabeled unlabelled todo tbd"
 ).split()
+AROUND = re.compile(r"^(=?[\"'“”‘’«»]*)(.*?\w)[.,;:]?[\"'“”‘’«»]*[.,;:]?$", re.DOTALL)
 PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?")  # 007 is a code
 
 
 def label_key(
     name: str,  # a label as it was read
 ) -> str:
-    "Return what two spellings of one label share: NFKC, no case, spaces or invisible characters, numbers by their value"
+    """Return what two spellings of one label share.
+
+    That is the name in NFKC without case, spaces, invisible characters, quotes around it and a stop at its end; numbers
+    count by their value.
+    """
     text = unicodedata.normalize("NFKC", name).casefold()
     text = "".join(c for c in text if not c.isspace() and unicodedata.category(c) not in ("Cc", "Cf"))
+    text = AROUND.sub(r"\2", text)
     return str(Decimal(text).normalize() + 0) if PLAIN_NUMBER.fullmatch(text) else text
 
 

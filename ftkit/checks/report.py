@@ -137,7 +137,7 @@ def find_all(
         found.append(Finding("rows without a text; they are dropped", result["empty"]))
     if missing := sum(label is None for label in labels):
         found.append(Finding("rows without a label; they are dropped", missing))
-    if several := [v for v in labels if isinstance(v, list)]:
+    if several := [v for v in labels if isinstance(v, list | dict)]:
         found.append(
             Finding("rows with several labels", len(several), shown(several), "give a column with one label a row")
         )

@@ -25,8 +25,11 @@ ANNOTATION_COLUMNS = {"annotator", "annotation_id", "created_at", "updated_at", 
 QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 QUOTED_LIST = re.compile(rf"[\[({{]\s*+(?:{QUOTED})(?:\s*+(?:,\s*+)?(?:{QUOTED}))*+\s*+(?:,\s*+)?[\])}}]")
 NUMBER_LIST = re.compile(r"\[\s*-?[\d.]+(?:[\s,]+-?[\d.]+)*\s*\]")  # [1], [1, 2] and numpy's [1 2]
+BARE_LIST = re.compile(r"\[[^\[\]'\"]+\]")  # [pos, neg]
+DICTIONARY = re.compile(r"\{\s*['\"].*:.*\}", re.DOTALL)
 EMPTY_LISTS = ("[]", "()", "set()")
 DELIMITERS = (";", "|", "#", ",", "/")
+RARE_DELIMITERS = ("+", "&", "\n", "\t", " and ", " ")  # count only between labels that rows have alone
 SPANS = (
     "the labels are spans such as [0, 5, 'PER'] (sequence labelling). Texts are classified here: "
     "export one label for each text."
@@ -59,8 +62,11 @@ def unlist(
     """
     texts = [v.strip() for v in values if isinstance(v, str) and v.strip()]
     all_lists = bool(texts) and all(
-        t in EMPTY_LISTS or NUMBER_LIST.fullmatch(t) or QUOTED_LIST.fullmatch(t) for t in texts
+        t in EMPTY_LISTS or NUMBER_LIST.fullmatch(t) or QUOTED_LIST.fullmatch(t) or BARE_LIST.fullmatch(t)
+        for t in texts
     )
+    if texts and all(map(DICTIONARY.fullmatch, texts)) and not any("choices" in t for t in texts):
+        values = [parse_literal(v.strip(), v) if isinstance(v, str) else v for v in values]
     return [unlist_one(value, all_lists) for value in values]
 
 
@@ -108,6 +114,8 @@ def parse_list(
         return [ast.literal_eval(q) for q in quoted] if len(quoted) != len(loaded) else loaded
     if all_lists and NUMBER_LIST.fullmatch(stripped):
         return re.split(r"[\s,]+", stripped[1:-1].strip())
+    if all_lists and BARE_LIST.fullmatch(stripped):
+        return [name.strip() for name in stripped[1:-1].split(",") if name.strip()]
     return text
 
 
@@ -153,16 +161,17 @@ def find_several_labels(
     combinations. So `sci/tech` and `R&B, soul` are names. Parts are to be stripped of spaces.
     """
     distinct = list(dict.fromkeys(v.strip() for v in values if isinstance(v, str) and v.strip()))
-    for delimiter in DELIMITERS:
-        split = {v: [p.strip() for p in v.split(delimiter)] for v in distinct if delimiter in v}
+    for delimiter in (*DELIMITERS, *RARE_DELIMITERS):
+        bare = {v: v.strip(delimiter + " ") if len(delimiter) == 1 else v for v in distinct}  # pos;neg; ends in one
+        split = {v: [p.strip() for p in b.split(delimiter)] for v, b in bare.items() if delimiter in b}
         combinations = {v: parts for v, parts in split.items() if all(parts) and len(set(parts)) == len(parts) > 1}
         if not combinations or is_decimal(delimiter, combinations.values()):
             continue
-        alone = set(distinct) - set(split)
-        for parts in combinations.values():
-            if alone.issuperset(parts):
-                return delimiter, parts
-        if is_mixed(list(combinations.values()), alone):
+        alone = {b for v, b in bare.items() if v not in split}
+        known = [parts for parts in combinations.values() if alone.issuperset(parts)]
+        if known and (delimiter in DELIMITERS or len(known) == len(split)):
+            return delimiter, known[0]
+        if delimiter in DELIMITERS and is_mixed(list(combinations.values()), alone):
             return delimiter, next(iter(combinations.values()))
     return None
 

@@ -23,13 +23,14 @@ def parse_lines(
     if not lines:
         raise UserError(f"{source}: the file is empty.")
     marked = sum(line.lstrip().startswith(MARK) for _, line in lines)
-    if marked:
+    at_end = sum(line.split()[-1].startswith(MARK) for _, line in lines)
+    if marked or at_end == len(lines):
         return parse_fasttext(lines, source, encoding, marked)
     if not options.delimiter and is_labelled(lines):
         numbers, pairs = [n for n, _ in lines], [line.split(None, 1) for _, line in lines]
         columns = {"text": [p[1] for p in pairs], "label": [p[0] for p in pairs]}
         return Table(columns, source, "label and text in each line", encoding, numbers=numbers)
-    if options.delimiter or options.column_names or is_delimited(lines):
+    if options.delimiter or options.column_names or is_delimited(lines) or has_names(lines[0][1]):
         return parse_delimited(text, source, encoding, options, suffix)
     name, notes = "text", []
     if len(lines) > 1 and is_usual_name(lines[0][1]):
@@ -68,6 +69,15 @@ def is_labelled(
     are_labels = all(LABEL_WORD.fullmatch(word) for word in first)
     have_texts = all(len(line.split(None, 1)) == 2 for _, line in lines)
     return are_labels and have_texts and len(lines) >= 4 and 2 <= len(first) <= len(lines) / 2
+
+
+def has_names(
+    line: str,  # the first
+) -> bool:
+    "Return whether a line holds names of columns with delimiters between them, one of them a usual one"
+    names = [name.strip(" \"'") for name in re.split(r"[,;\t|]", line)]
+    usual = [is_usual_name(name) for name in names]
+    return len(names) > 1 and any(usual) and all(u or " " not in name for u, name in zip(usual, names))
 
 
 def is_delimited(

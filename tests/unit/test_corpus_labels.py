@@ -95,6 +95,9 @@ SEVERAL = r"several labels.*one label a row"
 PAIR = {"pos": "pos", "neg": "neg", "neu": "pos{}neg"}
 
 
+TWO_WORDS = relabelled(lambda i, x: {"pos": "very good", "neg": "very bad", "neu": "good"}[x])
+
+
 def pairs(sep: str) -> list[tuple[str, str]]:
     "Rows of which a third have two labels"
     return relabelled(lambda i, x: PAIR[x].format(sep))
@@ -127,6 +130,27 @@ PRODIGY = [
 ACCEPTED = [row for i, row in enumerate(ROWS) if i % 10 not in (4, 7)]
 
 ANNOTATIONS = [
+    Case("A7", "two-words.csv", join(TWO_WORDS), TWO_WORDS),
+    Case("A7", "bare-list.csv", join(relabelled(lambda i, x: f"[{x}]")), ROWS),
+    Case(
+        "A7",
+        "bare-lists.csv",
+        join(relabelled(lambda i, x: f"[{PAIR[x].format(', ')}]")),
+        says=SEVERAL,
+        by_check=False,
+    ),
+    Case("A7", "ends.csv", join(relabelled(lambda i, x: PAIR[x].format(";") + ";")), says=SEVERAL, by_check=False),
+    Case(
+        "A7",
+        "dictionaries.csv",
+        join(relabelled(lambda i, x: str({"pos": int(x != "neg"), "neg": int(x != "pos")}))),
+        says="found dict. Convert",
+        by_check=False,
+    ),
+    Case("A7", "fasttext-end.txt", "".join(f"{t} __label__{x}\n" for t, x in ROWS), ROWS, "fastText"),
+    Case("F", "commas.txt", join(), ROWS),
+    Case("F", "semicolons.txt", join(sep=";", header="text;label"), ROWS, "semicolon"),
+    Case("A6", "stop.csv", join(spelled(pos="pos.", neg='"neg"')), ROWS, AS_ONE),
     Case("A7", "one.csv", join(relabelled(ONE)), ROWS),
     Case("A7", "one-json.csv", join(relabelled(lambda i, x: json.dumps([x]))), ROWS),
     Case("A7", "one.jsonl", join_json(relabelled(lambda i, x: [x])), ROWS, "doccano"),
@@ -155,7 +179,7 @@ ANNOTATIONS = [
     ),
     *(
         Case("A7", f"joined{i}.csv", join(pairs(s)), says=SEVERAL, by_check=False)
-        for i, s in enumerate((";", "|", ", ", " / ", "#", "; "))
+        for i, s in enumerate((";", "|", ", ", " / ", "#", "; ", "+", " & ", " and ", " ", "\n"))
     ),
     Case(
         "A7",
