@@ -174,7 +174,7 @@ def test_public_names_of_a_run_are_all_that_tab_shows(own, tmp_path):
     from IPython.core.interactiveshell import InteractiveShell
 
     tuned = fine_tune(own, runs_dir=tmp_path)
-    shell = InteractiveShell.instance()
+    shell = InteractiveShell()  # no instance(): log lines of later tests would go to the output of a notebook
     shell.user_ns["tuned"] = tuned
     with provisionalcompleter():
         shown = {c.text.removeprefix(".") for c in shell.Completer.completions("tuned.", 6)}

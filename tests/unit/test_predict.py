@@ -55,10 +55,10 @@ NO_MEMORY = {
         "MPS backend out of memory (MPS allocated: 9.06 GiB, other allocations: 3.16 MiB, max allowed: 9.07 GiB)."
     ),
     "Linux": RuntimeError(
-        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
+        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 B."
     ),
     "Windows": RuntimeError(
-        "[enforce fail at alloc_cpu.cpp:116] data. DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes."
+        "[enforce fail at alloc_cpu.cpp:116] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 B."
     ),
     "Python": MemoryError(),
 }
