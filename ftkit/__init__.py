@@ -13,7 +13,9 @@ Modules:
 - `ftkit.files.tables`: Files as rows of text: one reader for each format.
 - `ftkit.runs.checkpoints`: Checkpoints that are complete or absent.
 - `ftkit.runs.folder`: The files of a run. Every view is rebuilt from them.
-- `ftkit.settings`: One experiment as a value: typed keys, one section per step, read from and written to `settings.ini`."""
+- `ftkit.settings`: One experiment as a value: typed keys, one section per step, read from and written to `settings.ini`.
+- `ftkit.tasks.base`: What a task is: one value, chosen once in `fine_tune` and handed down. No module below asks for its name.
+- `ftkit.views.console`: Where lines go: stderr of a terminal, the output of a cell in a notebook."""
 
 import importlib
 

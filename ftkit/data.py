@@ -48,7 +48,10 @@ def name_splits(
     source: str,  # for messages
     strict: bool = False,  # refuse a part that is no split, instead of noting that it is left out
 ) -> dict[str, Table]:
-    "Return the parts as train, validation and test. Raises `UserError` if there is no train, or two parts for one split"
+    """Return the parts as train, validation and test.
+
+    Raises `UserError` if there is no train, or two parts for one split
+    """
     found, others = {}, []
     for name, table in parts.items():
         split = next((s for s, names in SPLIT_NAMES.items() if str(name).strip().lower() in names), None)
@@ -72,7 +75,10 @@ def read_hub(
     name: str,  # a data set on the Hub
     config: str | None = None,  # its configuration
 ) -> dict[str, Table]:
-    "Return the splits of a data set on the Hub, label numbers replaced by their names. Raises `UserError` if it cannot be loaded"
+    """Return the splits of a data set on the Hub, label numbers replaced by their names.
+
+    Raises `UserError` if it cannot be loaded
+    """
     if os.path.exists(name) or importlib.util.find_spec(f"datasets.packaged_modules.{name.partition('.')[0]}"):
         raise UserError(
             f"dataset_name = {name}: is not a data set on the Hub. For a file of your own write train_file = its path."
@@ -105,8 +111,10 @@ def read_source(
         dataset, train_file = None, dataset
     if dataset is not None:
         usual = {name for names in SPLIT_NAMES.values() for name in names}
-        if isinstance(dataset, dict) and dataset and all(
-            isinstance(v, str | os.PathLike) and str(k).strip().lower() in usual for k, v in dataset.items()
+        if (
+            isinstance(dataset, dict)
+            and dataset
+            and all(isinstance(v, str | os.PathLike) and str(k).strip().lower() in usual for k, v in dataset.items())
         ):
             found = {name: read_table(path, options) for name, path in dataset.items()}
         else:
@@ -164,7 +172,10 @@ def split_rows(
     seed: int = 42,  # of the shuffle
     groups: list | None = None,  # the group of each row, such as its author; None for a row without one
 ) -> tuple[list[int], list[int]]:
-    "Return the row numbers of the larger and of the held-out part: the same share of each label, duplicates and groups on one side"
+    """Return the row numbers of the larger and of the held-out part.
+
+    The same share of each label, duplicates and groups on one side.
+    """
     members = group_rows(texts, groups)
     group_labels = [labels[rows[0]] for rows in members]
     counts = Counter(group_labels)
@@ -172,7 +183,8 @@ def split_rows(
     if counts[rare] < 2:
         what = "groups" if groups else "different texts"
         raise UserError(
-            f"label '{rare}' has {counts[rare]} of {len(members)} {what}, too few to hold out {size:.0%}: each split needs one. "
+            f"label '{rare}' has {counts[rare]} of {len(members)} {what}, too few to hold out "
+            f"{size:.0%}: each split needs one. "
             f"Add rows, or leave it out with ignore_labels = {rare}, or give validation_file and test_file."
         )
     if min(int(len(members) * size), len(members) - 1) >= len(counts):
@@ -219,7 +231,10 @@ def fill_split(
     size: float,  # the share of the rows that is held out
     seed: int = 42,  # of the shuffle
 ) -> tuple[list[int], list[int]]:
-    "Return the row numbers of both parts, filled label by label until the share of rows is reached; at least one group of each label on each side"
+    """Return the row numbers of both parts.
+
+    Filled label by label until the share of rows is reached; at least one group of each label on each side.
+    """
     rng, held_out = np.random.default_rng(seed), set()
     for label in sorted(set(group_labels)):
         own = [g for g, name in enumerate(group_labels) if name == label]
@@ -265,7 +280,10 @@ def as_dataset(
     split: str = "train",  # for the message
     extras: dict[str, list] | None = None,  # other columns, which travel along
 ) -> Dataset:
-    "Return texts and label names as a `Dataset` whose labels are a `ClassLabel`. Raises `UserError` for a label that no training row has"
+    """Return texts and label names as a `Dataset` whose labels are a `ClassLabel`.
+
+    Raises `UserError` for a label that no training row has
+    """
     unknown = sorted(set(labels) - set(names))
     if unknown:
         raise UserError(
@@ -326,7 +344,10 @@ def check_values(
     column: str,  # its text or its label
     split: str,  # for the message
 ) -> list:
-    "Return the values of a column. Raises `UserError` with the row for a value that is no text, or holds half a character"
+    """Return the values of a column.
+
+    Raises `UserError` with the row for a value that is no text, or holds half a character
+    """
     values = table.columns[column]
     for i, value in enumerate(values):
         if value is not None and not isinstance(value, str):
@@ -368,7 +389,10 @@ def pick_rows(
     label_column: str,  # its label
     split: str,  # train, validation or test
 ) -> Rows:
-    "Return the rows to keep. Duplicates are dropped from training rows alone: a score rests on the rows that were given"
+    """Return the rows to keep.
+
+    Duplicates are dropped from training rows alone: a score rests on the rows that were given
+    """
     for column in (*text_columns, label_column):
         if column not in table.columns:
             raise UserError(
@@ -475,10 +499,13 @@ def check_rare(
     rare = [name for name, texts in found.items() if len(texts) <= len(missing)]
     if rare:
         count, texts = rows.labels.count(rare[0]), len(found[rare[0]])
-        same = "" if count == texts else f", the same text but for {texts - 1} of them" if texts > 1 else " of one text"
+        same = (
+            "" if count == texts else f", the same text but for {texts - 1} of them" if texts > 1 else " of one text"
+        )
         more = f", and {len(rare) - 1} more labels have too few" if len(rare) > 1 else ""
         raise UserError(
-            f"label '{rare[0]}' has {count} of {len(rows.labels):,} rows{same}{more}: train, validation and test need one "
+            f"label '{rare[0]}' has {count} of {len(rows.labels):,} rows{same}{more}: train, "
+            f"validation and test need one "
             f"each. Add rows, or leave out what is rare with ignore_labels = {', '.join(rare[:20])}"
             f"{' …' if len(rare) > 20 else ''}, or give validation_file and test_file."
         )
@@ -511,7 +538,8 @@ def hold_out(
         missed = len(held) / whole
         if notes is not None and abs(missed - sizes[split]) > 0.02:
             notes.append(
-                f"the {split} rows are {missed:.0%} of all, not {sizes[split]:.0%}: duplicates and groups stay together"
+                f"the {split} rows are {missed:.0%} of all, not {sizes[split]:.0%}: duplicates and "
+                f"groups stay together"
             )
     return missing
 
@@ -537,7 +565,8 @@ def split_by_time(
     times = numbers if numbers.notna().all() else times
     if times.isna().any():
         raise UserError(
-            f"time_column_name = {column}: {values[int(times.isna().argmax())]!r} is no time. Write 2026-11-25 or 2026-11-25 14:00."
+            f"time_column_name = {column}: {values[int(times.isna().argmax())]!r} is no time. Write "
+            f"2026-11-25 or 2026-11-25 14:00."
         )
     order = np.argsort(times.to_numpy(), kind="stable")
     first = len(order) - max(1, round(len(order) * size))
@@ -560,7 +589,8 @@ def check_sample(
     last = max(first, key=first.get)
     if first[last] >= limit:
         raise UserError(
-            f"max_train_samples = {limit}: no row of the label '{last}' is among them. Write at least {first[last] + 1}."
+            f"max_train_samples = {limit}: no row of the label '{last}' is among them. Write at "
+            f"least {first[last] + 1}."
         )
 
 # %% ../nbs/03_data.ipynb #e020
@@ -601,7 +631,8 @@ def note_repeats(
     duplicates = train.dropped.get("duplicate", 0)
     if duplicates > len(train.texts) / 4:
         notes.append(
-            f"{duplicates:,} training rows were duplicates. Was a rare label oversampled? Write class_weights = balanced"
+            f"{duplicates:,} training rows were duplicates. Was a rare label oversampled? Write "
+            f"class_weights = balanced"
         )
     return notes
 

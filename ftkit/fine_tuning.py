@@ -18,13 +18,14 @@ from .data import rows_sha256
 from .errors import UserError
 from .files.atomic import sha256_json
 from .files.columnar import from_python
+from .files.tables import find_files
 from .metrics import Interval, Verdict
 from .objective import FrozenModel, Objective, ladder
 from .runs.comparison import describe_changes, diff_records, judge_rerun
 from .runs.folder import RunFolder, check_name, package_versions
 from .runs.scoring import count_look, score_run
 from .runs.session import create_run, reopen_run
-from .settings import Settings
+from .settings import Settings, is_path
 from .tasks.base import Task
 from .tasks.classification import Classification
 from .tokenizer import count_cut, load_tokenizer
@@ -176,7 +177,7 @@ def check_source(
             f"Pass them again: Run.load({str(run.path)!r}).resume(dataset), or .rerun(dataset)."
         )
     for key, file in data.items():
-        if dataset is None and key.endswith("_file") and file and not Path(file).exists():
+        if dataset is None and key.endswith("_file") and file and is_path(file) and not find_files(file):
             raise UserError(
                 f"{run.path}: its {key} is no longer there: {file}. "
                 f"Put the file back, or write its new path in {run.path / 'settings.ini'}."

@@ -335,7 +335,7 @@ class Settings:
                 keys[name] = parse_plain(value)
                 continue
             keys[name] = parse_value(KEYS[name], value, where)
-            if name.endswith("_file") and keys[name]:
+            if name.endswith("_file") and keys[name] and is_path(keys[name]):
                 keys[name] = str(path.parent / Path(keys[name]).expanduser())
         return (base or cls()).replace(**keys)
 
@@ -542,6 +542,13 @@ def parse_pairs(text: str) -> dict[str, str]:
             raise ValueError
         found[name.strip()] = value.strip()
     return found
+
+
+def is_path(
+    source: str,  # the value of train_file and its like
+) -> bool:
+    "Return whether it names a file or a pattern, not standard input or the URL of a database"
+    return source != "-" and not re.match(r"[a-z][a-z0-9+.]+:/", source, re.IGNORECASE)
 
 
 def parse_plain(text: object) -> object:

@@ -118,7 +118,8 @@ def choose_text(
         return names, "the only column"
     if not text_like:
         raise UserError(
-            f"{table.source}: text_column_name is not given and cannot be guessed. Columns: {', '.join(table.columns)}. "
+            f"{table.source}: text_column_name is not given and cannot be guessed. "
+            f"Columns: {', '.join(table.columns)}. "
             "Write text_column_name = one of them."
         )
     if len(text_like) > 1 and profiles[text_like[0]].chars < 4 * profiles[text_like[1]].chars:
@@ -165,7 +166,8 @@ def choose_label(
         )
     if not candidates:
         raise UserError(
-            f"{table.source}: label_column_name is not given and cannot be guessed. Columns: {', '.join(table.columns)}. "
+            f"{table.source}: label_column_name is not given and cannot be guessed. "
+            f"Columns: {', '.join(table.columns)}. "
             "Write label_column_name = one of them."
         )
     return candidates[0], "by content: few different values"
@@ -210,7 +212,8 @@ def find_named(
         return alike[0]
     names = ", ".join(table.columns)
     raise UserError(
-        f"{table.source}: {key} = {wanted}: there is no such column.{did_you_mean(wanted, table.columns)} Columns: {names}."
+        f"{table.source}: {key} = {wanted}: there is no such column.{did_you_mean(wanted, table.columns)} "
+        f"Columns: {names}."
     )
 
 

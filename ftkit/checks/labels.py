@@ -20,7 +20,7 @@ def label_key(
 ) -> str:
     """Return what two spellings of one label share.
 
-    That is the name in NFKC without case, spaces, invisible characters, quotes around it and a stop at its end; numbers
+    That is the name in NFKC without case, spaces, invisible characters, quotes around it or a stop at its end; numbers
     count by their value.
     """
     text = unicodedata.normalize("NFKC", name).casefold()

@@ -1,7 +1,7 @@
 """Atomic writes: a reader sees the old file or the new one, never a part of it.
 
-`replacing` is the one way in which ftkit replaces a file or a folder: it writes next to the target, flushes to the disk,
-then renames.
+`replacing` is the one way in which ftkit replaces a file or a folder: it writes next to the target, flushes
+to the disk, then renames.
 """
 
 import errno

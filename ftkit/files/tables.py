@@ -1,7 +1,8 @@
 """Files as rows of text: one reader for each format.
 
-Every value stays what was written: `007`, `null` and `True` are text. What cannot be read as meant is refused with file,
-row, cause and remedy: a row that is silently shifted, dropped or retyped teaches the model something else than the file says.
+Every value stays what was written: `007`, `null` and `True` are text. What cannot be read as meant is refused with
+file, row, cause and remedy: a row that is silently shifted, dropped or retyped teaches the model something else than
+the file says.
 """
 
 import glob
@@ -56,8 +57,7 @@ def read_tables(
         return finish(read_address(source, scheme[1].lower(), options), source)
     path = Path(source).expanduser()
     if not os.path.exists(path):  # false, not an error, if a name is too long
-        files = sorted(glob.glob(str(path))) if re.search(r"[*?\[]", source) else []
-        if files:
+        if files := find_files(source):
             return join_tables([read_table(file, options) for file in files], source)
         raise UserError(f"{path}: there is no such file.{list_neighbours(path.parent)}")
     if path.is_dir():
@@ -90,6 +90,16 @@ def refuse_stand_in(
     for pattern, what, remedy in STAND_INS:
         if re.match(pattern, start, re.IGNORECASE):
             raise UserError(f"{path}: is {what}. {remedy}")
+
+
+def find_files(
+    source: str,  # a path, or a pattern such as rows-*.csv
+) -> list[str]:
+    "Return the files that a path or a pattern names, in the order of their names"
+    path = os.path.expanduser(source)
+    if os.path.exists(path):
+        return [path]
+    return sorted(glob.glob(path)) if re.search(r"[*?\[]", source) else []
 
 
 def finish(

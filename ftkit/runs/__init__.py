@@ -1,1 +1,1 @@
-"The run folder: its files, the process that works on it, its checkpoints, its scores, and the comparison of two of them."
+"The run folder: its files, the process that works on it, its checkpoints, its scores, and how two compare."

@@ -25,7 +25,7 @@ except ImportError:  # Windows
 from ftkit.errors import UserError, did_you_mean
 from ftkit.files.atomic import apply_umask, replacing, write_json, write_text
 from ftkit.files.safety import check_run
-from ftkit.settings import Settings
+from ftkit.settings import Settings, is_path
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 PACKAGES = (
@@ -97,7 +97,10 @@ class RunFolder:
             raise UserError(f"{self.path}: its run.json cannot be read ({str(e).splitlines()[0]}).") from None
 
     def is_alive(self) -> bool:
-        "Return whether a process works on this run. A shared lock asks: it needs no right to write and blocks nobody else who asks"
+        """Return whether a process works on this run.
+
+        A shared lock asks: it needs no right to write and blocks nobody else who asks
+        """
         if not (self.path / ".lock").is_file():
             return False
         try:
@@ -154,7 +157,8 @@ class RunFolder:
         settings: Settings,  # the experiment
     ) -> str:
         "Replace settings.ini and return its sha256. Relative paths become absolute, as the folder may move"
-        paths = {k: str(Path(v).absolute()) for k, v in settings.section("data").items() if k.endswith("_file") and v}
+        files = {k: v for k, v in settings.section("data").items() if k.endswith("_file") and v and is_path(v)}
+        paths = {k: str(Path(v).expanduser().absolute()) for k, v in files.items()}
         if (base := settings.model_name_or_path) != "starter" and os.path.isdir(base):
             paths["model_name_or_path"] = str(Path(base).absolute())
         text = settings.replace(**paths).to_ini("The settings that made this run.")
@@ -181,7 +185,7 @@ class RunFolder:
 
     @property
     def predictions(self):
-        "predictions.parquet as a DataFrame, in the order of the rows: `split`, `text`, `label`, and what the task predicted"
+        "predictions.parquet as a DataFrame, in the order of the rows: `split`, `text`, `label`, and the task's own"
         import pandas as pd
 
         if not (self.path / "predictions.parquet").is_file():
@@ -241,7 +245,10 @@ def find_run(
     name: str | Path,  # a run folder, or a name below runs_dir
     runs_dir: str | Path | None = None,  # default: as in `default_runs_dir`
 ) -> Path:
-    "Return the folder of an existing run. Raises `UserError` if there is none, or if it is a link or contains one that leads out"
+    """Return the folder of an existing run.
+
+    Raises `UserError` if there is none, or if it is a link or contains one that leads out
+    """
     root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
     for path in (root / name, Path(name)):
         try:
@@ -258,7 +265,8 @@ def find_run(
         return path.resolve() if path.name in ("", "..") else path
     known = [run.path.name for run in list_runs(root)]
     raise UserError(
-        f"there is no run '{name}' in {root}.{did_you_mean(str(name), known)} Runs: {', '.join(known[-5:]) or 'none yet'}."
+        f"there is no run '{name}' in {root}.{did_you_mean(str(name), known)} "
+        f"Runs: {', '.join(known[-5:]) or 'none yet'}."
     )
 
 

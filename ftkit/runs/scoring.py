@@ -40,7 +40,10 @@ def count_look(
     sha256: str,  # of the rows
     command: str,  # train or evaluate
 ) -> int | None:
-    "Record an evaluation on a set of test rows and return how many there have been. If it cannot be recorded, warn and return None"
+    """Record an evaluation on a set of test rows and return how many there have been.
+
+    If it cannot be recorded, warn and return None
+    """
     file = run.path.parent / "test_looks.jsonl"
     entry = {"time": utc_now(), "run": run.path.name, "command": command, "sha256": sha256}
     try:

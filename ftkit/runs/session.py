@@ -60,7 +60,10 @@ class Session:
         kind: type[BaseException] | None,  # of the error that ended the work; None: it is done
         error: BaseException | None,  # the error
     ) -> None:
-        "Record how the run ended and log how to resume it. Nothing is left of a run that never trained because of its input"
+        """Record how the run ended and log how to resume it.
+
+        Nothing is left of a run that never trained because of its input
+        """
         run = self.run
         shutil.rmtree(run.path / "checkpoints" / STAGING, ignore_errors=True)
         (run.path / ".reserve").unlink(missing_ok=True)
@@ -90,7 +93,10 @@ def create_run(
     runs_dir: str | Path | None = None,  # default: as in `default_runs_dir`
     name: str | None = None,  # a plain name; default: date and time
 ) -> Session:
-    "Make a new run folder with the status `running`. An existing folder is never touched. Raises `UserError` if it cannot be written"
+    """Make a new run folder with the status `running`.
+
+    An existing folder is never touched. Raises `UserError` if it cannot be written
+    """
     root = Path(runs_dir) if runs_dir is not None else default_runs_dir()
     session = Session(RunFolder(new_folder(root, name)))
     run = session.run
@@ -133,7 +139,8 @@ def reopen_run(
         ) from None
     except OSError as e:
         raise UserError(
-            f"{run.path}: cannot be written ({e.strerror}). Copy the run to a folder that can be written, and resume it there."
+            f"{run.path}: cannot be written ({e.strerror}). "
+            "Copy the run to a folder that can be written, and resume it there."
         ) from None
     try:
         discard_unfinished(run)
@@ -188,7 +195,10 @@ def check_first_weights(
     run: RunFolder,  # new or resumed
     sha256: str,  # of the weights before the training, now
 ) -> None:
-    "Raise `UserError` if a resumed run would train on another base model. Warn if another machine may have drawn another head"
+    """Raise `UserError` if a resumed run would train on another base model.
+
+    Warn if another machine may have drawn another head
+    """
     record = run.record
     if record.get("resumed") and record["weights"]["first_sha256"] not in (None, sha256):
         line = f"{run.path}: its first weights are not those that it was started with. Was the base model changed?"
@@ -280,7 +290,7 @@ def discard_unfinished(
 def discard_checkpoints(
     run: RunFolder,  # finished
 ) -> None:
-    "Delete the checkpoints of a finished run whose model is saved (each is three times its size), unless save_total_limit keeps them"
+    "Delete the checkpoints of a finished run whose model is saved, unless save_total_limit keeps them"
     if (run.path / "model").is_dir() and "save_total_limit" not in run.settings.training_arguments:
         discard(run.path / "checkpoints")
 

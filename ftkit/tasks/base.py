@@ -1,6 +1,7 @@
 """What a task is: one value, chosen once in `fine_tune` and handed down. No module below asks for its name.
 
-To add a task: a subclass in a file of its own, its row in `ftkit.fine_tuning.TASKS`, its name in `ftkit.settings.TASKS`.
+To add a task: a subclass in a file of its own, its row in `ftkit.fine_tuning.TASKS`, its name in
+`ftkit.settings.TASKS`.
 """
 
 import pandas as pd

@@ -1,4 +1,7 @@
-"The model card: README.md of model/, with labels, data, scores and limits. Its front matter carries the scores to the Hub."
+"""The model card: README.md of model/, with labels, data, scores and limits.
+
+Its front matter carries the scores to the Hub.
+"""
 
 import re
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Where lines go: stderr of a terminal, the output of a cell in a notebook.
 
-ftkit's modules log with `logging.getLogger(__name__)`. One handler, installed here, removes secrets and escapes control characters.
+ftkit's modules log with `logging.getLogger(__name__)`. One handler, installed here, removes secrets and
+escapes control characters.
 """
 
 import logging
@@ -15,7 +16,10 @@ def in_notebook() -> bool:
 
 
 def has_front_end() -> bool:
-    "Return whether a kernel is behind the cells. nbdev-test runs them without one: nobody moves a slider or watches a curve grow"
+    """Return whether a kernel is behind the cells.
+
+    nbdev-test runs them without one: nobody moves a slider or watches a curve grow
+    """
     return getattr(_shell(), "kernel", None) is not None
 
 
@@ -60,7 +64,10 @@ def install_handler() -> None:
 
 
 def quiet_libraries() -> None:
-    "Turn off the libraries' progress bars and the report on new weights, which lesson 5 explains. Warnings stay audible"
+    """Turn off the libraries' progress bars and the report on new weights, which lesson 5 explains.
+
+    Warnings stay audible
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import datasets
     import transformers
@@ -80,7 +87,10 @@ def is_no_load_report(
 def redact_record(
     record: logging.LogRecord,  # of the Hub's client
 ) -> bool:
-    "Filter: remove secrets from a record. The Hub's client names the address with user and password when it tries again"
+    """Filter: remove secrets from a record.
+
+    The Hub's client names the address with user and password when it tries again
+    """
     from ftkit.errors import redact
 
     record.msg, record.args = redact(record.getMessage()), ()

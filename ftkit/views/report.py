@@ -161,7 +161,8 @@ def data_section(
         if count
     ]
     held_out = data.get("held_out", data.get("carved", []))  # `carved` in runs of version 0.1
-    notes = f"Dropped: {', '.join(dropped) or 'no row'}. Held out from the training rows: {', '.join(held_out) or 'nothing'}."
+    notes = f"Dropped: {', '.join(dropped) or 'no row'}. "
+    notes += f"Held out from the training rows: {', '.join(held_out) or 'nothing'}."
     return Section("The rows", [table_html(rows), Markup('<p class="muted">{}</p>').format(escape_controls(notes))])
 
 

@@ -1,4 +1,4 @@
-"The layout: imports point down, tables and settings name the same things, a step's defaults are those of its settings."
+"The layout: imports point down, tables and settings name the same things, defaults are those of the settings."
 
 import dataclasses
 import inspect
