@@ -32,11 +32,10 @@ from .tokenizer import count_cut, load_tokenizer
 from .trainer import train_with_retry, training_arguments
 from .training.hardware import describe_machine
 from .views.card import write_card
-from .views.console import install_handler, redact_hub_logs
+from .views.console import redact_hub_logs
 from .views.report import write_report
 
 logger = logging.getLogger(__name__)
-install_handler()
 redact_hub_logs()
 
 # %% ../nbs/08_fine_tuning.ipynb #f009

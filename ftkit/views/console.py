@@ -103,3 +103,6 @@ def redact_hub_logs() -> None:
 
     for handler in get_logger("huggingface_hub").handlers:
         handler.addFilter(redact_record)
+
+
+install_handler()

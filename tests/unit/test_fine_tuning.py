@@ -14,6 +14,7 @@ from ftkit.views.errors import error_table
 README = {"max_train_samples": 600, "num_train_epochs": 2, "per_device_train_batch_size": 16}
 
 
+@pytest.mark.slow  # nbs/index.ipynb makes this run and asserts the same
 def test_readme_run_beats_tfidf(tmp_path):
     run = fine_tune(Settings(baselines=["tfidf"], **README), runs_dir=tmp_path)
     assert run.verdicts[0].b == "tfidf" and run.verdicts[0].low > 0 and run.verdicts[0].p < 0.05
