@@ -11,7 +11,7 @@ DONE := .make
 # What the lessons leave in the folder for temporary files goes when they have run.
 TIDY := folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export TMPDIR="$$folder" &&
 
-.PHONY: run lab test test-notebooks test-python slow faults docs readme prepare clean
+.PHONY: run lab test test-notebooks test-python slow oldest faults docs readme prepare clean
 .DEFAULT_GOAL := run
 
 run: $(DONE)/run
@@ -22,7 +22,8 @@ run: $(DONE)/run
 lab: $(DONE)/lab
 	$(BIN)/jupyter lab nbs/index.ipynb
 
-# Notebooks and tests at the same time, every process with one thread: two that share two cores slow each other down tenfold otherwise.
+# Notebooks and tests at the same time, every process with one thread: two that share two cores slow each other down
+# tenfold otherwise. Files in their order: the browser tests, which are few and long, would come last.
 test: $(DONE)/dev
 	$(MAKE) --no-print-directory --jobs 2 test-notebooks test-python
 
@@ -30,10 +31,16 @@ test-notebooks: $(DONE)/dev
 	$(TIDY) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 1
 
 test-python: $(DONE)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=10
 
 slow: $(DONE)/dev
 	$(BIN)/python -m pytest -q -m slow
+	$(MAKE) --no-print-directory oldest
+
+# Lessons and tests on the oldest Transformers of the window, in an environment of its own.
+oldest: $(DONE)/oldest
+	$(TIDY) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv-oldest/bin/nbdev-test --n-workers 2
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit tests/survival
 
 faults: $(DONE)/dev
 	$(BIN)/python bench/faults.py
@@ -74,3 +81,10 @@ $(DONE)/lab: pyproject.toml constraints.txt | $(BIN)/python
 $(DONE)/dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable ".[starter,lab,docs,dev]"
 	@mkdir -p $(DONE) && touch $@ $(DONE)/run $(DONE)/lab
+
+$(DONE)/oldest: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-oldest
+	grep -vE "^(transformers|tokenizers|huggingface_hub|sentence-transformers)==" constraints.txt > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-oldest/constraints.txt \
+		"transformers==5.15.*" --editable ".[starter,lab,docs,dev]"
+	@mkdir -p $(DONE) && touch $@

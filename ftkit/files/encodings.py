@@ -159,9 +159,8 @@ CANDIDATES = {
     "euc_jis_2004": (8, "ja"),
     "johab": (12, "ko"),
 }
-UNSPOKEN = 1e4  # bits to pay for a language whose most frequent words a longer text lacks
 FOREIGN = 8  # bits to pay for another script if six in seven letters are ASCII
-UNUSUAL = {"en": 8, "de": 12, "fr": 12}  # bits to pay for a language that the codec is not made for; others 20
+UNUSUAL = 8  # bits to pay for a language that the codec is not made for
 
 # The most frequent words in ASCII of languages in Latin script
 COMMON = {
@@ -259,8 +258,8 @@ TABLES = {
         "tnáámrézögé_ökáró_íösákbárüküől ősgásőújdéígzóövdőzüázöbézölírzőzídáű__őőtpáúgívünébökműfé"
     ),
     "ro": (
-        "ă_ _îîn şi_şţicăsătă ânrăaţăr ştnţnăpăcâlăăteşmămâaş âtiţţaţăvăzăeţtâţeăsgăcţăţfăămăc băşa_ţdăuţişîmpâăuuşoţ"
-        "uăşe"
+        "ă_ _îîn și_șțicăsătă ânrăațăr ștnțnăpăcâlăăteșmămâaș âtițțațăvăzăețtâțeăsgăcțățfăămăc bășa_țdăuțișîmpâăuușoț"
+        "uășe"
     ),
     "hr": (
         "  št_šžeće _čišiččičeašošećšeži_žš_ačožćiažčkuččaža_ć ešočšačneđđeširžužđuućušć_ćaškićoć ađžnšnpšođeččurššlđ"
@@ -467,7 +466,7 @@ SYMBOLS = {
 
 # a symbol with a letter on both sides; dashes and apostrophes may stand there
 IN_WORD = re.compile(
-    r"(?<=[^\W\d_\u2e80-\uffff])[¡-¬®-³µ¶¸-¿×÷\u02c6-\u02dd“”„‚‘‹›†‡•…‰€™\u200e\u200f\u2190-\u2bff](?=[^\W\d_\u2e80-\uffff])"
+    r"(?<=[^\W\d_\u2e80-\uffff])(?:[^\w\s\x00-\x7f’–—·´\xa0\xad\u200b-\u200f]|[½¼¾¹²³])(?=[^\W\d_\u2e80-\uffff])"
 )
 # Hebrew and Thai have no words of one letter
 LONE = re.compile(r"(?<!\w)[\u05d0-\u05ea\u0e01-\u0e5b](?!\w)")
@@ -480,8 +479,8 @@ ELISION = re.compile(
     r".+’s|\w*n’t|([ldjnscmto]|\w*qu|\w*ll|\w*un|\w*st)’.+|[A-ZÇĞİÖŞÜ]\w*’\w+|[\u0370-\u04ff]+’.+",
     re.IGNORECASE,
 )
-# one key in the tables: the capital I with a dot, comma and cedilla of Romanian and Turkish
-SAME = {"İ": "i", "ș": "ş", "Ș": "ş", "Ş": "ş", "ț": "ţ", "Ț": "ţ", "Ţ": "ţ"}
+# one key in the tables: the dot of the capital, comma and cedilla of Romanian
+SAME = {"İ": "i", "ş": "ș", "Ş": "ș", "ţ": "ț", "Ţ": "ț"}
 BOX = (20, 20, 15)  # of lines and blocks; 8 beside each other
 
 
@@ -491,7 +490,6 @@ class Reading(NamedTuple):
     cost: float  # bits, the rarity of the encoding included
     mean: float  # bits a pair of characters, without it
     codec: str
-    language: str  # that suits it best
     text: str
 
 
@@ -897,8 +895,6 @@ def guess(
     best = readings[0]
     if valid and len(bytes(range(256)).decode(best.codec, "replace")) == 256:  # one byte a character
         refuse_mixed(data, source, best.codec)
-    if has_faults(best):
-        refuse_unknown(source, readings)
     if len(readings) > 1 and readings[1].cost - best.cost < LEAD:
         refuse_unclear(source, best, readings[1])
     advice = f"The rest reads as {best.codec}. Save the file as UTF-8."
@@ -910,34 +906,6 @@ def guess(
             f"though the rest reads as {best.codec}. Save the file as UTF-8."
         )
     return Decoded(text, best.codec, [note_guess(best.codec, text)])
-
-
-def has_faults(
-    reading: Reading,  # the best
-) -> bool:
-    "Return whether over 5 % of the letters outside ASCII are foreign to the language, or stand where none stands"
-    text = unicodedata.normalize("NFC", reading.text)
-    letters = Counter(SAME.get(c, c.lower()) for c in text if not c.isascii() and c.isalpha())
-    own = set().union(*(ALPHABET[language] for language in relatives(reading.language)))
-    foreign = sum(n for c, n in letters.items() if c not in own and script(c) in ("LATIN", "CYRILLIC", "GREEK"))
-    is_cyrillic = reading.language in CYRILLIC.split()  # whose languages borrow no letters
-    pairs = Counter(zip(text, text[1:]))
-    capitals = sum(n for (a, b), n in pairs.items() if not (a + b).isascii() and is_mid_word(classify(a), classify(b)))
-    faults = foreign * (2 if is_cyrillic else 1) + 3 * len(IN_WORD.findall(text)) + 2 * capitals
-    return faults * 20 > sum(letters.values())
-
-
-def is_mid_word(left: "Kind", right: "Kind") -> bool:
-    "Return whether a capital follows a small letter"
-    return right.capital and left.letter and not left.capital
-
-
-def relatives(
-    language: str,  # of TABLES
-) -> list[str]:
-    "Return the languages whose letters may stand in one file with a language"
-    group = next((group for group in GROUPS if language in group.split()), language)
-    return [*group.split(), "en"] if language in LATIN else group.split()
 
 
 def sample_bytes(
@@ -994,17 +962,13 @@ def weigh_languages(
 ) -> dict[str, float]:
     "Return bits to pay for languages whose ASCII words the file lacks, and for other scripts in an ASCII file"
     pieces = b" ".join(data[at : at + 4000] for at in range(0, len(data), len(data) // STRIDES + 1))
-    words = {word.decode() for word in re.findall(rb"(?<![\x80-\xff\w])[a-z]{2,9}(?![\x80-\xff\w])", pieces.lower())}
+    words = {word.decode() for word in re.findall(rb"(?<![\x80-\xff\w])[a-z]{2,7}(?![\x80-\xff\w])", pieces.lower())}
     hits = {language: len(words & set(common.split())) for language, common in COMMON.items()}
-    most = max(*hits.values(), min(6, len(words) // 15))  # a text of 90 words has six of them, at the least
+    most = max(hits.values())
     letters = len(re.findall(rb"[a-zA-Z]", pieces))
     foreign = FOREIGN if len(HIGH.findall(pieces)) * 6 < letters else 0
     other = dict.fromkeys(TABLE.keys() - {*LATIN}, foreign)
-    unspoken = min(3, len(words) // 60)
-    return other | {
-        language: UNSPOKEN if n < unspoken and language not in GROUPS[0].split() else min(3.0 * (most - n), 15.0)
-        for language, n in hits.items()
-    }
+    return other | {language: min(3.0 * (most - n), 15.0) for language, n in hits.items()}
 
 
 def rank_readings(
@@ -1032,18 +996,12 @@ def price(
     evidence = evidence or {}
     fixed, pairs, total = count_pairs(unicodedata.normalize("NFC", text))
     spent = {language: fixed + sum_bits(pairs, language) for language in TABLE}
-    cost, language = min(
-        (
-            rarity
-            + (0 if language in natural.split() else UNUSUAL.get(language, 20))
-            + evidence.get(language, 0)
-            + spent[language],
-            language,
-        )
+    cost = min(
+        rarity + UNUSUAL * (language not in natural.split()) + evidence.get(language, 0) + spent[language]
         for rarity, natural in (CANDIDATES.get(name, (0, "")) for name in names)
         for language in TABLE
     )
-    return Reading(cost, min(spent.values()) / max(1, total), names[0], language, text)
+    return Reading(cost, min(spent.values()) / max(1, total), names[0], text)
 
 
 def sum_bits(
@@ -1122,9 +1080,11 @@ def weigh_symbol(a: str, left: "Kind", b: str, right: "Kind") -> float:
 
 def weigh_case(left: "Kind", right: "Kind") -> float:
     "Return the bits of a capital: cheap at the start of a word, in a word of capitals; dear after a small letter"
-    if is_mid_word(left, right):
-        return 12
-    return right.capital * (1 if left.letter else 2)
+    if not right.capital:
+        return 0
+    if not left.letter:
+        return 2
+    return 1 if left.capital else 12
 
 
 class Kind(NamedTuple):
@@ -1170,8 +1130,6 @@ def miss(
     if len(key) == 1:
         return miss_ideograph(key)
     known = [c for c in key if c != "_"]
-    if any(unicodedata.category(c) == "Mn" and script(c) in ("HEBREW", "ARABIC") for c in key):
-        return NEAR  # vowel points
     if len({script(c) for c in known}) > 1 or any(c not in LETTERS and not c.isascii() for c in known):
         return STRANGE
     return MISS
@@ -1203,8 +1161,6 @@ def parse_table(
 
 IDEOGRAPHS = ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "HALFWIDTH", "FULLWIDTH", "IDEOGRAPHIC")
 LATIN = ("en", *COMMON)
-# languages that often stand in one file
-GROUPS = ("en fr de es pt it ca nl sv da nb fi et", "ru uk be bg", "sr mk", "cs sk", "hr sl", "ar fa ur")
 # letters of names and loanwords, too rare for the tables
 RARE = {
     "en": "áàâäåæçéèêëíîïñóôöøœúûü",
@@ -1225,11 +1181,10 @@ RARE = {
     "cs": "áčďéěíňóřšťúůýžöüäľ",
     "sk": "áäčďéíĺľňóôŕšťúýžöüěř",
     "hu": "áéíóöőúüűäčš",
-    "ro": "ăâîşţéöüáő",
+    "ro": "ăâîșțéöüáő",
     "lt": "ąčęėįšųūžéöüäół",
     "lv": "āčēģīķļņšūžōŗéöü",
     "tr": "çğıöşüâîûé",
-    "vi": "đàáãảạăằắẵẳặâầấẫẩậèéẽẻẹêềếễểệìíĩỉịòóõỏọôồốỗổộơờớỡởợùúũủụưừứữửựỳýỹỷỵ",
 }
 IDEOGRAPHIC = ("zh_hans", "zh_hant", "ja", "ko")
 TABLE = {language: parse_table(table, 1 if language in IDEOGRAPHIC else 2) for language, table in TABLES.items()}
