@@ -154,13 +154,14 @@ CANDIDATES = {
     "mac-croatian": (9, "hr sl"),
     "mac-romanian": (9, "ro"),
     "hp-roman8": (14, WESTERN),
-    "big5hkscs": (6, "zh_hant"),
+    "big5hkscs": (20, "zh_hant"),
     "shift_jis_2004": (8, "ja"),
     "euc_jis_2004": (8, "ja"),
     "johab": (12, "ko"),
 }
+UNSPOKEN = 1e4  # bits to pay for a language whose most frequent words a longer text lacks
 FOREIGN = 8  # bits to pay for another script if six in seven letters are ASCII
-UNUSUAL = 8  # bits to pay for a language that the codec is not made for
+UNUSUAL = {"en": 8, "de": 12, "fr": 12}  # bits to pay for a language that the codec is not made for; others 20
 
 # The most frequent words in ASCII of languages in Latin script
 COMMON = {
@@ -258,8 +259,8 @@ TABLES = {
         "tnáámrézögé_ökáró_íösákbárüküől ősgásőújdéígzóövdőzüázöbézölírzőzídáű__őőtpáúgívünébökműfé"
     ),
     "ro": (
-        "ă_ _îîn și_șțicăsătă ânrăațăr ștnțnăpăcâlăăteșmămâaș âtițțațăvăzăețtâțeăsgăcțățfăămăc bășa_țdăuțișîmpâăuușoț"
-        "uășe"
+        "ă_ _îîn şi_şţicăsătă ânrăaţăr ştnţnăpăcâlăăteşmămâaş âtiţţaţăvăzăeţtâţeăsgăcţăţfăămăc băşa_ţdăuţişîmpâăuuşoţ"
+        "uăşe"
     ),
     "hr": (
         "  št_šžeće _čišiččičeašošećšeži_žš_ačožćiažčkuččaža_ć ešočšačneđđeširžužđuućušć_ćaškićoć ađžnšnpšođeččurššlđ"
@@ -428,10 +429,10 @@ TABLES = {
 NEAR = 13.0  # bits of a pair that a table lacks, of letters that it has
 MISS = 17.0  # bits of a pair of letters that no table has
 STRANGE = 23.0  # bits of letters that do not belong together, such as two scripts in one word
-QUOTES_BEFORE, QUOTES_AFTER = '“‘„‚«‹¿¡"', "”’“»›"
 # symbol -> bits (beside a letter on its left, a letter on its right, anything else)
 SYMBOLS = {
-    **dict.fromkeys("‘„«¿¡", (16, 7, 8)),
+    **dict.fromkeys("‘„«", (16, 7, 8)),
+    **dict.fromkeys("¿¡", (16, 9, 9)),
     **dict.fromkeys("”»", (7, 16, 8)),
     "‚": (18, 11, 13),
     "‹": (18, 10, 12),
@@ -466,7 +467,9 @@ SYMBOLS = {
 
 # a symbol with a letter on both sides; dashes and apostrophes may stand there
 IN_WORD = re.compile(
-    r"(?<=[^\W\d_\u2e80-\uffff])(?:[^\w\s\x00-\x7f’–—·´\xa0\xad\u200b-\u200f]|[½¼¾¹²³])(?=[^\W\d_\u2e80-\uffff])"
+    r"(?<=[^\W\d_\u2e80-\uffff])"
+    r"(?:[¡-¬®-³µ¶¸-¿×÷\u02c6-\u02dd“”„‚‘‹›†‡•…‰€™\u200e\u200f\u2190-\u2bff]|(?<![lL])·)"
+    r"(?=[^\W\d_\u2e80-\uffff])"
 )
 # Hebrew and Thai have no words of one letter
 LONE = re.compile(r"(?<!\w)[\u05d0-\u05ea\u0e01-\u0e5b](?!\w)")
@@ -476,11 +479,12 @@ CONTRACTION = re.compile(
     r"\w+’s|\w*n’t|I’m|(i|you|we|they|s?he|it|who|that|there)’(d|ll|ve|re)|(sh|c|w)ould’ve", re.IGNORECASE
 )
 ELISION = re.compile(
-    r".+’s|\w*n’t|([ldjnscmto]|\w*qu|\w*ll|\w*un|\w*st)’.+|[A-ZÇĞİÖŞÜ]\w*’\w+|[\u0370-\u04ff]+’.+",
+    r".+’s|\w*n’t|([ldjnscmto]|\w*qu|\w*ll|\w*un|\w*st)’[haeiouyàâäèéêëìîïòôöùûüœæ].*"
+    r"|[A-ZÇĞİÖŞÜ]\w*’\w+|[\u0370-\u04ff]+’.+",
     re.IGNORECASE,
 )
-# one key in the tables: the dot of the capital, comma and cedilla of Romanian
-SAME = {"İ": "i", "ş": "ș", "Ş": "ș", "ţ": "ț", "Ţ": "ț"}
+# one key in the tables: the capital I with a dot, comma and cedilla of Romanian and Turkish
+SAME = {"İ": "i", "ș": "ş", "Ș": "ş", "Ş": "ş", "ț": "ţ", "Ț": "ţ", "Ţ": "ţ"}
 BOX = (20, 20, 15)  # of lines and blocks; 8 beside each other
 
 
@@ -490,6 +494,8 @@ class Reading(NamedTuple):
     cost: float  # bits, the rarity of the encoding included
     mean: float  # bits a pair of characters, without it
     codec: str
+    language: str  # that suits it best
+    is_usual: bool  # whether the encoding is made for that language
     text: str
 
 
@@ -895,6 +901,8 @@ def guess(
     best = readings[0]
     if valid and len(bytes(range(256)).decode(best.codec, "replace")) == 256:  # one byte a character
         refuse_mixed(data, source, best.codec)
+    if has_faults(best):
+        refuse_unknown(source, readings)
     if len(readings) > 1 and readings[1].cost - best.cost < LEAD:
         refuse_unclear(source, best, readings[1])
     advice = f"The rest reads as {best.codec}. Save the file as UTF-8."
@@ -906,6 +914,39 @@ def guess(
             f"though the rest reads as {best.codec}. Save the file as UTF-8."
         )
     return Decoded(text, best.codec, [note_guess(best.codec, text)])
+
+
+def has_faults(
+    reading: Reading,  # the best
+) -> bool:
+    "Return whether the language is not one of the encoding, or over 5 % of its letters are foreign or out of place"
+    if not reading.is_usual and reading.language not in GROUPS[0].split():
+        return True
+    text = unicodedata.normalize("NFC", reading.text)
+    letters = Counter(SAME.get(c, c.lower()) for c in text if not c.isascii() and c.isalpha())
+    own = set().union(*(ALPHABET[language] for language in relatives(reading.language)))
+    foreign = sum(
+        n for c, n in letters.items() if c not in own and script(c) in ("LATIN", "CYRILLIC", "GREEK", "MICRO")
+    )
+    is_cyrillic = reading.language in CYRILLIC.split()  # whose languages borrow no letters
+    pairs = Counter(zip(text, text[1:]))
+    capitals = sum(n for (a, b), n in pairs.items() if not (a + b).isascii() and is_mid_word(classify(a), classify(b)))
+    symbols = sum(1 if c in "“”„«»" else 5 for c in IN_WORD.findall(text))  # endings follow quotes in some languages
+    faults = foreign * (2 if is_cyrillic else 1) + symbols + 2 * capitals
+    return faults * 20 > sum(letters.values())
+
+
+def is_mid_word(left: "Kind", right: "Kind") -> bool:
+    "Return whether a capital follows a small letter"
+    return right.capital and left.letter and not left.capital
+
+
+def relatives(
+    language: str,  # of TABLES
+) -> list[str]:
+    "Return the languages whose letters may stand in one file with a language"
+    group = next((group for group in GROUPS if language in group.split()), language)
+    return [*group.split(), "en"] if language in LATIN else group.split()
 
 
 def sample_bytes(
@@ -962,13 +1003,17 @@ def weigh_languages(
 ) -> dict[str, float]:
     "Return bits to pay for languages whose ASCII words the file lacks, and for other scripts in an ASCII file"
     pieces = b" ".join(data[at : at + 4000] for at in range(0, len(data), len(data) // STRIDES + 1))
-    words = {word.decode() for word in re.findall(rb"(?<![\x80-\xff\w])[a-z]{2,7}(?![\x80-\xff\w])", pieces.lower())}
+    words = {word.decode() for word in re.findall(rb"(?<![\x80-\xff\w])[a-z]{2,9}(?![\x80-\xff\w])", pieces.lower())}
     hits = {language: len(words & set(common.split())) for language, common in COMMON.items()}
-    most = max(hits.values())
+    most = max(*hits.values(), min(6, len(words) // 15))  # a text of 90 words has six of them, at the least
     letters = len(re.findall(rb"[a-zA-Z]", pieces))
     foreign = FOREIGN if len(HIGH.findall(pieces)) * 6 < letters else 0
     other = dict.fromkeys(TABLE.keys() - {*LATIN}, foreign)
-    return other | {language: min(3.0 * (most - n), 15.0) for language, n in hits.items()}
+    unspoken = min(3, len(words) // 60)
+    return other | {
+        language: UNSPOKEN if n < unspoken and language not in GROUPS[0].split() else min(3.0 * (most - n), 15.0)
+        for language, n in hits.items()
+    }
 
 
 def rank_readings(
@@ -996,12 +1041,18 @@ def price(
     evidence = evidence or {}
     fixed, pairs, total = count_pairs(unicodedata.normalize("NFC", text))
     spent = {language: fixed + sum_bits(pairs, language) for language in TABLE}
-    cost = min(
-        rarity + UNUSUAL * (language not in natural.split()) + evidence.get(language, 0) + spent[language]
-        for rarity, natural in (CANDIDATES.get(name, (0, "")) for name in names)
+    naturals = [(rarity, natural.split()) for rarity, natural in (CANDIDATES.get(name, (0, "")) for name in names)]
+    cost, language, is_usual = min(
+        (
+            rarity + evidence.get(language, 0) + spent[language] + (0 if usual else UNUSUAL.get(language, 20)),
+            language,
+            usual,
+        )
+        for rarity, natural in naturals
         for language in TABLE
+        for usual in [language in natural]
     )
-    return Reading(cost, min(spent.values()) / max(1, total), names[0], text)
+    return Reading(cost, min(spent.values()) / max(1, total), names[0], language, is_usual, text)
 
 
 def sum_bits(
@@ -1080,11 +1131,9 @@ def weigh_symbol(a: str, left: "Kind", b: str, right: "Kind") -> float:
 
 def weigh_case(left: "Kind", right: "Kind") -> float:
     "Return the bits of a capital: cheap at the start of a word, in a word of capitals; dear after a small letter"
-    if not right.capital:
-        return 0
-    if not left.letter:
-        return 2
-    return 1 if left.capital else 12
+    if is_mid_word(left, right):
+        return 12
+    return right.capital * (1 if left.letter else 2)
 
 
 class Kind(NamedTuple):
@@ -1130,6 +1179,8 @@ def miss(
     if len(key) == 1:
         return miss_ideograph(key)
     known = [c for c in key if c != "_"]
+    if any(unicodedata.category(c) == "Mn" and script(c) in ("HEBREW", "ARABIC") for c in key):
+        return NEAR  # vowel points
     if len({script(c) for c in known}) > 1 or any(c not in LETTERS and not c.isascii() for c in known):
         return STRANGE
     return MISS
@@ -1161,6 +1212,8 @@ def parse_table(
 
 IDEOGRAPHS = ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "HALFWIDTH", "FULLWIDTH", "IDEOGRAPHIC")
 LATIN = ("en", *COMMON)
+# languages that often stand in one file
+GROUPS = ("en fr de es pt it ca nl sv da nb fi et", "ru uk be bg", "sr mk", "cs sk", "hr sl", "ar fa ur")
 # letters of names and loanwords, too rare for the tables
 RARE = {
     "en": "áàâäåæçéèêëíîïñóôöøœúûü",
@@ -1181,10 +1234,21 @@ RARE = {
     "cs": "áčďéěíňóřšťúůýžöüäľ",
     "sk": "áäčďéíĺľňóôŕšťúýžöüěř",
     "hu": "áéíóöőúüűäčš",
-    "ro": "ăâîșțéöüáő",
+    "ro": "ăâîşţéöüáő",
     "lt": "ąčęėįšųūžéöüäół",
     "lv": "āčēģīķļņšūžōŗéöü",
     "tr": "çğıöşüâîûé",
+    "is": "áðéíóúýþæöåüø",
+    "ca": "àçèéíïòóúüñ",
+    "sq": "çëéèü",
+    "ru": "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
+    "uk": "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя",
+    "be": "абвгдеёжзійклмнопрстуўфхцчшыьэюя",
+    "bg": "абвгдежзийклмнопрстуфхцчшщъьюяѝ",
+    "mk": "абвгдѓежзѕијклљмнњопрстќуфхцчџшѐѝ",
+    "sr": "абвгдђежзијклљмнњопрстћуфхцчџш",
+    "el": "αβγδεζηθικλμνξοπρστυφχψωάέήίόύώϊϋΐΰς",
+    "vi": "đàáãảạăằắẵẳặâầấẫẩậèéẽẻẹêềếễểệìíĩỉịòóõỏọôồốỗổộơờớỡởợùúũủụưừứữửựỳýỹỷỵ",
 }
 IDEOGRAPHIC = ("zh_hans", "zh_hant", "ja", "ko")
 TABLE = {language: parse_table(table, 1 if language in IDEOGRAPHIC else 2) for language, table in TABLES.items()}
@@ -1279,18 +1343,11 @@ def refuse_mixed(
     codec: str,  # that reads best
 ):
     "Raise `UserError` if characters of UTF-8 stand among those of the encoding that reads best"
-    pieces = {m[0] for m in re.finditer(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}", data[: 1 << 24])}
-    for piece in pieces:
-        text = piece.decode(codec, "replace")
-        kinds = [classify(c) for c in text]
-        odd = [kind for kind in kinds[1:] if not kind.letter and kind.bits[0] > 9]
-        if (
-            kinds[0].letter
-            and odd
-            and piece.decode("utf-8", "replace").isalpha()
-            or kinds[0].key == "â"
-            and len(kinds) == 3
-        ):
+    pieces = {m[0] for m in re.finditer(rb"[\xc2-\xdf][\x80-\xbf]|\xe2[\x80-\x84][\x80-\xbf]", data[: 1 << 24])}
+    for piece in sorted(pieces):
+        first, *rest = (classify(c) for c in piece.decode(codec, "replace"))
+        odd = any(not kind.letter and kind.bits[0] > 11 for kind in rest)
+        if first.letter and odd and (piece.decode().isalpha() or len(piece) == 3):
             at = data.find(piece)
             raise UserError(
                 f"{source}, line {data.count(bytes([10]), 0, at) + 1}: '{piece.decode('utf-8', 'replace')}' is UTF-8, "

@@ -521,6 +521,37 @@ def test_unknown_encoding_is_refused():
     refusal(random.Random(3).randbytes(400).translate(None, bytes(range(32))))
 
 
+@pytest.mark.parametrize(
+    "codec, sentences",
+    [
+        (
+            "kz1048",
+            [
+                "Тағам өте дәмді болды, бірақ қызмет көрсету баяу.",
+                "Бұл кітапты бір кеште оқып шықтым, өйткені қызықты.",
+            ],
+        ),
+        (
+            "ptcp154",
+            ["Бүгүн аба ырайы жакшы, көчөгө чыгып ойнойбуз.", "Бул китепти бир кечте окуп чыктым, абдан сонун."],
+        ),
+    ],
+    ids=["Kazakh", "Kyrgyz"],
+)
+def test_unknown_language_is_refused(codec, sentences):
+    "No table has the language, and the nearest one would change letters"
+    assert "no encoding reads it" in refusal(rows(sentences).encode(codec))
+
+
+def test_foreign_names_stay_right():
+    "English rows with names from one region"
+    rows_of = "text,label\n" + "".join(f"I met {name} at the new place and it’s great,pos\n" for name in NAMES)
+    assert decode(rows_of.encode("cp1252"), "x.csv").text == rows_of
+
+
+NAMES = ["Beyoncé", "Zoë", "Müller", "François", "José", "Malmö", "São Paulo", "Nørrebro", "Côte d’Ivoire"]
+
+
 # ---- large files
 
 
