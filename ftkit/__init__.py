@@ -6,8 +6,6 @@ Modules:
 - `ftkit.files.annotations`: Exports of annotation tools as plain columns: Label Studio, doccano, Prodigy, Argilla.
 - `ftkit.files.atomic`: Atomic writes: a reader sees the old file or the new one, never a part of it.
 - `ftkit.files.columnar`: Typed sources as text: Parquet, Arrow, Excel, databases, and objects of Python such as a DataFrame or a Dataset.
-- `ftkit.files.delimited`: Delimited text (CSV, TSV) as rows: delimiter and quoting are found over the whole file, or the file is refused.
-- `ftkit.files.encodings`: Text of unknown encoding: found, named, or refused.
 - `ftkit.files.json_rows`: JSON as rows, in the forms that people and tools write. What fits no form is refused by name.
 - `ftkit.files.safety`: Checks of a folder from somebody else: nothing in it may point outside of it, and no code in it is run.
 - `ftkit.files.tables`: Files as rows of text: one reader for each format.

@@ -6,8 +6,8 @@ Docs: https://ftkit.github.io/ftkit/data.html.md"""
 
 # %% auto #0
 __all__ = ['SPLITS', 'SPLIT_NAMES', 'RESERVED', 'name_splits', 'read_hub', 'read_source', 'clean', 'split_rows', 'group_rows',
-           'fill_split', 'order_labels', 'as_dataset', 'sample', 'rows_sha256', 'Rows', 'check_values', 'pick_labels',
-           'pick_rows', 'spell_extra', 'has_labels', 'check_ignored', 'pick_parts', 'check_rare', 'hold_out',
+           'fill_split', 'order_labels', 'as_dataset', 'sample', 'rows_sha256', 'Rows', 'pick_labels', 'pick_rows',
+           'spell_extra', 'spell_name', 'has_labels', 'check_ignored', 'pick_parts', 'check_rare', 'hold_out',
            'column_of', 'split_by_time', 'check_sample', 'describe_split', 'note_repeats', 'load_data', 'load_rows']
 
 # %% ../nbs/03_data.ipynb #c003
@@ -23,7 +23,7 @@ import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDatasetDict, Value, load_dataset
 from sklearn.model_selection import train_test_split
 
-from .checks.columns import choose_label, choose_text, find_named, profile
+from .checks.columns import choose_label, choose_text, find_named, get_column, get_texts, join_texts, profile
 from .checks.duplicates import normalise
 from .checks.labels import find_empty_names, join_spellings, label_key
 from .checks.texts import is_blank
@@ -338,30 +338,6 @@ class Rows:
         take = lambda values: [values[i] for i in numbers]
         return Rows(take(self.texts), take(self.labels), {n: take(v) for n, v in self.extras.items()}, self.dropped)
 
-# %% ../nbs/03_data.ipynb #e010
-def check_values(
-    table: Table,  # the rows of one split
-    column: str,  # its text or its label
-    split: str,  # for the message
-) -> list:
-    """Return the values of a column.
-
-    Raises `UserError` with the row for a value that is no text, or holds half a character
-    """
-    values = table.columns[column]
-    for i, value in enumerate(values):
-        if value is not None and not isinstance(value, str):
-            raise UserError(
-                f"the {split} rows, row {table.number(i)}, column '{column}': "
-                f"expected a text, found {type(value).__name__}. Convert it to one text a row."
-            )
-        if value is not None and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            raise UserError(
-                f"the {split} rows, row {table.number(i)}, column '{column}': "
-                "holds half of a character (a lone surrogate). Remove it, or the row."
-            )
-    return values
-
 # %% ../nbs/03_data.ipynb #e011
 def pick_labels(
     table: Table,  # the rows of one split
@@ -369,14 +345,14 @@ def pick_labels(
     split: str,  # for the message
 ) -> list[str | None]:
     "Return one label for each row. Raises `UserError` if rows have several"
-    table.columns[column] = unlist(table.columns[column])
+    table.columns[column] = unlist(get_column(table, column, split))
     several = next((i for i, value in enumerate(table.columns[column]) if isinstance(value, list)), None)
     if several is not None:
         example, where = table.columns[column][several], f"row {table.number(several)}"
     elif found := find_several_labels(table.columns[column]):
         example, where = found[1], f"separated by '{found[0]}'"
     else:
-        return [None if is_blank(v) else v.strip() for v in check_values(table, column, split)]
+        return [None if is_blank(v) else v.strip() for v in get_texts(table, column, split)]
     raise UserError(
         f"the {split} rows, column '{column}': rows have several labels ({where}: {str(example)[:80]}), "
         "and text-classification learns one label a row. Give a column with one label a row."
@@ -393,14 +369,7 @@ def pick_rows(
 
     Duplicates are dropped from training rows alone: a score rests on the rows that were given
     """
-    for column in (*text_columns, label_column):
-        if column not in table.columns:
-            raise UserError(
-                f"the {split} rows have no column '{column}', which the training rows have. "
-                f"Columns: {', '.join(table.columns)}."
-            )
-    parts = [check_values(table, column, split) for column in text_columns]
-    texts = parts[0] if len(parts) == 1 else ["\n".join(p for p in row if not is_blank(p)) for row in zip(*parts)]
+    texts = join_texts(table, text_columns, split)
     labels = pick_labels(table, label_column, split)
     kept, dropped = clean(texts, labels, keep_duplicates=split != "train")
     if not kept:
@@ -409,15 +378,25 @@ def pick_rows(
             "Check the column names."
         )
     others = {n: v for n, v in table.columns.items() if n not in (*text_columns, label_column)}
-    extras = {f"{n}_" if n in RESERVED else n: [spell_extra(v) for v in values] for n, values in others.items()}
+    extras = {spell_name(name): [spell_extra(v) for v in values] for name, values in others.items()}
     return Rows(texts, labels, extras, dropped).select(kept)
 
 # %% ../nbs/03_data.ipynb #e013
 def spell_extra(
     value: object,  # of a column that travels along
 ) -> str | None:
-    "Return a value as text"
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    "Return a value as text; half of a character, which no file can hold, as its escape `\\ud83d`"
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def spell_name(
+    name: str,  # of a column that travels along
+) -> str:
+    "Return a name that is not one of ours"
+    return spell_extra(f"{name}_" if name in RESERVED else name)
 
 # %% ../nbs/03_data.ipynb #e028
 def has_labels(

@@ -12,6 +12,8 @@ from ftkit.checks.texts import is_blank
 from ftkit.errors import UserError, did_you_mean
 from ftkit.files.rows import Table
 
+SURROGATE = re.compile("[\ud800-\udfff]")
+
 TEXT_NAMES = (
     "text",
     "sentence",
@@ -215,6 +217,48 @@ def find_named(
         f"{table.source}: {key} = {wanted}: there is no such column.{did_you_mean(wanted, table.columns)} "
         f"Columns: {names}."
     )
+
+
+def get_column(
+    table: Table,  # the rows of one split
+    column: str,  # its text or its label
+    split: str,  # for the message
+) -> list:
+    "Return the values of a column. Raises `UserError` if it is missing"
+    if column not in table.columns:
+        raise UserError(
+            f"the {split} rows have no column '{column}', which the training rows have. "
+            f"Columns: {', '.join(table.columns)}."
+        )
+    return table.columns[column]
+
+
+def get_texts(
+    table: Table,  # the rows of one split
+    column: str,  # its text or its label
+    split: str,  # for the message
+) -> list[str | None]:
+    "Return the values of a column. Raises `UserError` for a value that is no text or holds half of a character"
+    values = get_column(table, column, split)
+    for i, value in enumerate(values):
+        if value is not None and not isinstance(value, str):
+            why = f"expected a text, found {type(value).__name__}. Convert it to one text a row."
+        elif value is not None and not value.isascii() and SURROGATE.search(value):
+            why = "holds half of a character (a lone surrogate such as \\ud83d). Remove it, or the row."
+        else:
+            continue
+        raise UserError(f"{table.source}, the {split} rows, row {table.number(i)}, column '{column}': {why}")
+    return values
+
+
+def join_texts(
+    table: Table,  # the rows of one split
+    columns: list[str],  # one, or several that are joined
+    split: str,  # for the message
+) -> list[str | None]:
+    "Return one text a row: several columns are joined by a line break. Raises `UserError` for a value that is no text"
+    parts = [get_texts(table, column, split) for column in columns]
+    return parts[0] if len(parts) == 1 else ["\n".join(p for p in row if not is_blank(p)) for row in zip(*parts)]
 
 
 def simplify(

@@ -3,11 +3,11 @@
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-from ftkit.checks.columns import choose_label, choose_text
+from ftkit.checks.columns import choose_label, choose_text, get_column, join_texts
 from ftkit.checks.duplicates import normalise
 from ftkit.checks.labels import find_empty_names, join_spellings
 from ftkit.checks.texts import is_blank
-from ftkit.errors import UserError, escape_controls
+from ftkit.errors import escape_controls
 from ftkit.files.annotations import find_several_labels, unlist
 from ftkit.files.rows import Table
 
@@ -65,16 +65,9 @@ def read_pairs(
     split: str,  # for the message
 ) -> tuple[list, list]:
     "Return texts and labels, one a row; a label is None if there is none, a list if there are several"
-    for column in (*text_columns, label_column):
-        if column not in table.columns:
-            names = ", ".join(table.columns)
-            raise UserError(
-                f"the {split} rows have no column '{column}', which the training rows have. Columns: {names}."
-            )
-    parts = [table.columns[column] for column in text_columns]
-    texts = parts[0] if len(parts) == 1 else ["\n".join(str(p) for p in row if not is_blank(p)) for row in zip(*parts)]
-    labels = unlist(table.columns[label_column])
-    return list(texts), [None if is_blank(v) else v.strip() if isinstance(v, str) else v for v in labels]
+    texts = join_texts(table, text_columns, split)
+    labels = unlist(get_column(table, label_column, split))
+    return texts, [None if is_blank(v) else v.strip() if isinstance(v, str) else v for v in labels]
 
 
 def find_groups(

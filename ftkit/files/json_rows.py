@@ -24,8 +24,6 @@ USUAL_NAMES = set(
     "text sentence tweet post review comment message content body utterance question query input id title "
     "label labels sentiment class category target intent topic rating stars".split()
 )
-SURROGATE = re.compile("[\ud800-\udfff]")
-SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 LINE_BREAK = re.compile(r"\r\n|\n|\r")
 # scripts written without spaces: a text in them is one word
 NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]{4}")
@@ -59,7 +57,6 @@ def parse_json(
         except DuplicateKey as e:
             raise UserError(f"{source}, line {find_duplicate(text)}: {e}") from None
         tables = read_document(document, source)
-        check_surrogates(tables, text)
     except RecursionError:
         raise UserError(f"{source}: is nested too deeply. Each row must be one object of texts and numbers.") from None
     for table in tables.values() if isinstance(tables, dict) else [tables]:
@@ -193,7 +190,6 @@ def finish_lines(
     else:
         table = Table(join_records(values, source, "line", numbers), source, form, numbers=numbers)
     table.encoding = encoding
-    check_surrogates(table, text, "line")
     return table
 
 
@@ -336,31 +332,6 @@ def shorten(
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text[: EXCERPT + 1].split())
     return text if len(text) <= EXCERPT else text[:EXCERPT] + "…"
-
-
-def check_surrogates(
-    tables: dict[str, Table] | Table,  # as they were read
-    text: str,  # of the file
-    unit: str = "row",  # or line
-):
-    "Raise `UserError` for half of a character, which no encoding can write"
-    if not SURROGATE_ESCAPE.search(text):
-        return
-    for table in tables.values() if isinstance(tables, dict) else [tables]:
-        for name, values in table.columns.items():
-            for row, value in enumerate(values):
-                if SURROGATE.search(name + (value if isinstance(value, str) else flatten(value))):
-                    raise UserError(
-                        f"{table.source}, {unit} {table.number(row)}, column '{name}': holds half of a character "
-                        "(a lone surrogate such as \\ud83d). Remove it, or the row."
-                    )
-
-
-def flatten(
-    value: object,  # a cell that is no text
-) -> str:
-    "Return the texts in a cell"
-    return json.dumps(value, ensure_ascii=False) if value is not None else ""
 
 
 # --- documents ---

@@ -27,6 +27,7 @@ UNUSABLE = {
         (None, NONE),
         (float("nan"), NONE),
         (["a"], "expected a text, found list"),
+        ("half \ud83d", "the text holds half of a character (a lone surrogate)"),
     ],
     "parquet": [("", EMPTY), (" ", EMPTY), (None, NONE)],
 }

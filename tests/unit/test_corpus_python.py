@@ -578,6 +578,17 @@ def test_extra_columns_travel_along(form, tmp_path):
     count("F", "read as meant")
 
 
+def test_half_a_character_in_an_extra_column_is_escaped(tmp_path):
+    file = tmp_path / "a.jsonl"
+    rows = [{"text": t, "label": x, "user\ude00": "half \ud83d", "tags": ["é", "\ud83d"]} for t, x in ROWS]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for source in (file, rows):
+        data, _ = load_data(source, text_column_name="text", label_column_name="label")
+        assert set(data["train"]["user\\ude00"]) == {"half \\ud83d"}
+        assert set(data["train"]["tags"]) == {'["é", "\\ud83d"]'}
+    count("F", "read as meant")
+
+
 def test_two_text_columns_are_joined():
     frame = FRAME.assign(question=[f"Is it {i}?" for i in range(60)]).rename(columns={"text": "passage"})
     found, report, _ = load(dataset=frame, text_column_name="question, passage", label_column_name="label")

@@ -8,8 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ftkit.errors import UserError
-from ftkit.files import delimited
-from ftkit.files.delimited import parse_delimited
+from ftkit.files.delimited import parse_delimited, table
 from ftkit.files.rows import ReadOptions
 
 
@@ -444,7 +443,7 @@ def test_large_field_is_read():
 
 
 def test_chunks_are_joined(monkeypatch):
-    monkeypatch.setattr(delimited, "CHUNK", 3)
+    monkeypatch.setattr(table, "CHUNK", 3)
     text = "text,label\n" + "".join(f"a{i},{i}\n" for i in range(7))
     assert rows_of(parse(text)) == [(f"a{i}", str(i)) for i in range(7)]
 
