@@ -212,13 +212,7 @@ HEADERS = [
 ]
 
 
-UNSOLVED = {"macroman.csv": "the degree sign makes Mac Roman look like cp852"}
-ALL = [
-    pytest.param(
-        c, marks=pytest.mark.xfail(reason=UNSOLVED[c.name]) if c.name in UNSOLVED else [], id=f"{c.kind}-{c.name}"
-    )
-    for c in ENCODINGS + QUOTES + HEADERS
-]
+ALL = [pytest.param(c, id=f"{c.kind}-{c.name}") for c in ENCODINGS + QUOTES + HEADERS]
 
 
 @pytest.mark.parametrize("case", ALL)

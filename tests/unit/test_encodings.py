@@ -475,7 +475,18 @@ def test_utf16_without_mark_is_not_assumed():
 
 def test_doubtful_encoding_is_noted():
     assert "0x92" in decode(b"it\x92s", "x.csv", "latin-1").notes[0]
-    assert "is UTF-8" in decode("café".encode(), "x.csv", "cp1252").notes[0]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "mac-roman", "cp1251", "gbk", "cp932", "utf-16-le"])
+@pytest.mark.parametrize("text", ["le café était fermé", "привет, мир", "good 🙂 day", "5 €", "“fine” …"])
+def test_utf8_is_not_read_as_told(text, encoding):
+    message = refusal(f"{text:<20}".encode() + b" " * (len(text.encode()) % 2), encoding=encoding)
+    assert "UTF-8" in message or f"is not {encoding}" in message, message
+
+
+@pytest.mark.parametrize("text, encoding", [("联通,a\n", "gbk"), ("Ã©,1\n", "utf-8"), ("À la carte: é", "cp1252")])
+def test_encoding_that_was_told_and_fits_is_used(text, encoding):
+    assert decode(text.encode(encoding), "x.csv", encoding).text == text
 
 
 # ---- no text

@@ -3,8 +3,9 @@
 import codecs
 
 from ftkit.errors import UserError, did_you_mean
-from ftkit.files.encodings.guess import UNTEXT, guess
+from ftkit.files.encodings.guess import UNTEXT, guess, sample_bytes
 from ftkit.files.encodings.letters import CANDIDATES
+from ftkit.files.encodings.pricing import price
 from ftkit.files.encodings.signatures import count_controls, refuse_binary, refuse_controls
 from ftkit.files.encodings.text import Decoded, decode_strictly
 from ftkit.files.encodings.wide import WIDE, decode_escaped, decode_wide, find_wide, find_wides
@@ -77,27 +78,45 @@ def decode_as(
             raise UserError(f"{source}: has no byte order mark. Write encoding = {family}-le or {family}-be.")
     codec = marked.removesuffix("-sig")
     text = decode_strictly(data[len(mark) :], source, codec)
-    return Decoded(text, codec, note_doubts(data, codec, text))
+    refuse_mojibake(data, source, codec, text)
+    return Decoded(text, codec, note_controls(codec, text))
 
 
-def note_doubts(
+def refuse_mojibake(
     data: bytes,  # all of a file
+    source: str,  # its name
+    codec: str,  # written by a person
+    text: str,  # what it reads
+) -> None:
+    "Raise `UserError` if the file is UTF-8 and the given encoding reads its characters as others"
+    if codec == "utf-8" or text.isascii() or not is_utf8(data):
+        return
+    words = foreign_words(data.decode("utf-8"), 2)
+    if codec in WIDE:
+        if b"\0" not in data:  # which every line break and delimiter has in an encoding of two or four bytes
+            raise UserError(f"{source}: is not {codec} but UTF-8. Write encoding = utf-8, or leave it out.")
+        return
+    sample = sample_bytes(data)
+    given, right = (sample.decode(name, "replace") for name in (codec, "utf-8"))
+    if price(right, ["utf-8"]).cost < price(given, [codec]).cost:
+        would = [word.encode("utf-8").decode(codec, "replace") for word in words]
+        raise UserError(
+            f"{source}: is UTF-8, and encoding = {codec} would read {quote_words(would)} for {quote_words(words)}. "
+            "Write encoding = utf-8, or leave it out."
+        )
+
+
+def note_controls(
     codec: str,  # written by a person
     text: str,  # what it reads
 ) -> list[str]:
-    "Return notes on a given encoding that reads control characters, or UTF-8 letter by letter"
-    if codec == "utf-8" or text.isascii():
+    "Return a note if a given encoding reads control characters"
+    if codec == "utf-8" or not (control := UNTEXT.search(text)):
         return []
-    if control := UNTEXT.search(text):
-        return [
-            f"{codec} reads control characters or none at all, such as 0x{ord(control[0]):02x} in line "
-            f"{count_lines(text[: control.start()])}; files from Windows are cp1252 or similar"
-        ]
-    if codec in (*CANDIDATES, "iso8859-1") and is_utf8(data):
-        return [
-            f"decoded as {codec} as told, but the file is UTF-8: {codec} reads {quote_words(foreign_words(text, 2))}"
-        ]
-    return []
+    return [
+        f"{codec} reads control characters or none at all, such as 0x{ord(control[0]):02x} in line "
+        f"{count_lines(text[: control.start()])}; files from Windows are cp1252 or similar"
+    ]
 
 
 def is_utf8(

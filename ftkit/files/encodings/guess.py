@@ -21,6 +21,7 @@ from ftkit.files.encodings.words import (
 UNTEXT = re.compile("[\x80-\x84\x86-\x9f\ue000-\uf8ff]")  # controls beyond ASCII, private use
 SAMPLE = 200_000  # bytes that a guess reads
 STRIDES = 16  # parts of the file that the sample is taken from
+DIGITS = re.compile(rb"[0-9]+")
 HIGH = re.compile(rb"[\x80-\xff]")
 SAFE = re.compile(rb"[\x00-/:-?]")  # never part of a longer character in any encoding below
 LEAD = 10.0  # bits by which the best reading has to be cheaper than every other
@@ -86,18 +87,21 @@ def relatives(
 def sample_bytes(
     data: bytes,  # all of a file
 ) -> bytes:
-    "Return up to 200 kB of distinct words with bytes outside ASCII, from all parts of the file, with every such byte"
-    words = {}  # in their order, each once
+    """Return up to 200 kB of distinct words with bytes outside ASCII, from all parts of the file, each such byte.
+
+    Words that differ in digits alone are one: `n°1` to `n°500` say no more than one of them.
+    """
+    words = {}  # with zeros for digits -> as written, in their order
     for part in range(STRIDES):
         start = len(data) * part // STRIDES
         start = next_word(data, start) if part else 0
         collect_words(data, start, len(data) * (part + 1) // STRIDES, SAMPLE // STRIDES, words)
-    seen = b"".join(words)
+    seen = b"".join(words.values())
     rest = data.translate(None, bytes(range(128)) + bytes(set(seen)))
     for byte in sorted(set(rest[:1_000_000])):
         at = data.find(bytes([byte]))
         collect_words(data, previous_word(data, at), len(data), 400, words)
-    return b"\n".join(words)
+    return b"\n".join(words.values())
 
 
 def next_word(data: bytes, start: int) -> int:
@@ -127,8 +131,9 @@ def collect_words(
         end = SAFE.search(data, hit.end(), hit.end() + SAMPLE)
         word = data[begin : end.end() if end else len(data)]
         if len(word) <= SAMPLE // STRIDES or not words:
-            room -= len(word) / 4 if word in words else len(word)
-            words[word[:SAMPLE]] = None
+            key = DIGITS.sub(b"0", word[:SAMPLE])
+            room -= len(word) / 4 if key in words else len(word)
+            words.setdefault(key, word[:SAMPLE])
         start = end.start() if end else len(data)
 
 
