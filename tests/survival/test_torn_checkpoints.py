@@ -53,7 +53,7 @@ LOGS = {
     "a line without a step": lambda log: log + b"{}\n",
     "a line that is no row": lambda log: log + b"7\n",
 }
-POINTS = 45  # before each operation of a save, and after the last
+POINTS = 46  # before each operation of a save, and after the last
 
 
 def mark_slow(values, fast=()):

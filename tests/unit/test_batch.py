@@ -221,7 +221,7 @@ def test_other_process_writes_same_bytes(trained, whole, tmp_path, ftkit):
     done = ftkit("predict", "small", "--file", whole / "rows.jsonl", "--out", tmp_path / "out.jsonl", cwd=trained[0])
     assert (
         done.returncode == 0
-        and done.stderr.splitlines() == [f"10,000 rows in {tmp_path / 'out.jsonl'}"]
+        and done.stderr.splitlines() == [f"10,000 rows in {tmp_path / 'out.jsonl'}, in the order of the input"]
         and done.stdout == ""
     )
     assert (tmp_path / "out.jsonl").read_bytes() == (whole / "out.jsonl").read_bytes()
