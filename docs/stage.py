@@ -177,13 +177,17 @@ def make_toctree(
 def write_plumbing(
     lessons: dict[str, str],  # exported module -> its notebook
 ):
-    "Write a page for each module that no notebook exports, and `api.md`, which lists them"
-    plumbing = {name: text for name, text in list_modules().items() if name not in lessons}
-    pages = {name: f"api/{name.partition('.')[2]}" for name in plumbing}
-    for name, target in pages.items():
-        directive = wrap_rst([f".. automodule:: {name}", "   :members:"])
-        (PAGES / f"{target}.md").write_text(f"# {name}\n\n{directive}\n", encoding="utf-8")
-    rows = [f"| [`{name}`]({pages[name]}.md) | {text} |" for name, text in plumbing.items()]
+    "Write a page for each package and each module that no notebook exports, and `api.md`, which lists them"
+    modules = {name: text for name, text in list_modules().items() if name not in lessons}
+    pages = {}  # page -> its modules: `files` -> `ftkit.files`, `ftkit.files.tables`
+    for name in modules:
+        pages.setdefault(name.split(".")[1], []).append(name)
+    for page, names in pages.items():
+        entries = [make_module_entry(name) for name in names]
+        title = [] if names[0].count(".") == 1 else [f"# {PROJECT['name']}.{page}"]
+        text = "\n\n".join([*title, *entries])
+        (PAGES / "api" / f"{page}.md").write_text(f"{text}\n", encoding="utf-8")
+    rows = [f"| [`{name}`](#{name}) | {text} |" for name, text in modules.items()]
     taught = [f"| [`{module}`]({stem}.ipynb) | `nbs/{stem}.ipynb` |" for module, stem in lessons.items()]
     parts = [
         "# Plumbing\n\n{.lead}\nThe modules without a lesson: settings, files, folders, the command.",
@@ -191,19 +195,32 @@ def write_plumbing(
         "The other modules are documented in their lessons:",
         "\n".join(["| module | notebook |", "|---|---|", *taught]),
         "The {ref}`index <genindex>` lists every name.",
-        make_toctree("", list(pages.values())),
+        make_toctree("", [f"api/{page}" for page in pages]),
     ]
     (PAGES / "api.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
+def make_module_entry(
+    name: str,  # of a package or module
+) -> str:
+    "Return the heading and the autodoc directive, which is a target for links"
+    heading = "#" if name.count(".") == 1 else "##"
+    return f"{heading} {name}\n\n" + wrap_rst([f".. automodule:: {name}", "   :members:"])
+
+
 def list_modules() -> dict[str, str]:
-    "Return public module -> the first sentence of its docstring, escaped for a table. Skips modules without one"
+    """Return public module -> the first sentence of its docstring, escaped for a table. Skips modules without one.
+
+    A package within a package (`ftkit.files.delimited`) stands for its modules.
+    """
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts).removesuffix(".__init__")
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-        if text and name != PROJECT["name"] and not any(part.startswith("_") for part in name.split(".")):
+        if name.count(".") > 2 or name == PROJECT["name"]:
+            continue
+        if text and not any(part.startswith("_") for part in name.split(".")):
             found[name] = re.split(r"(?<=\.)\s|\n\n", text)[0].rstrip(".").replace("\n", " ").replace("|", r"\|")
     return found
 
