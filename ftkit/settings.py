@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ftkit.errors import USER_PASSWORD, UserError, did_you_mean
 from ftkit.files.ini import read_entries
+from ftkit.files.rows import ADDRESS
 
 SECTIONS = {
     "objective": "Step 1. The task, and the baselines that the model has to beat.",
@@ -548,7 +549,7 @@ def is_path(
     source: str,  # the value of train_file and its like
 ) -> bool:
     "Return whether it names a file or a pattern, not standard input or the URL of a database"
-    return source != "-" and not re.match(r"[a-z][a-z0-9+.]+:/", source, re.IGNORECASE)
+    return source != "-" and not ADDRESS.match(source)
 
 
 def parse_plain(text: object) -> object:

@@ -16,7 +16,8 @@ from ftkit.cli.parser import (
     read_settings,
 )
 from ftkit.errors import UserError, escape_controls
-from ftkit.settings import KEYS
+from ftkit.intervals import Interval
+from ftkit.settings import KEYS, Settings
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 FOUND = 3  # exit code of `check` if there is something to know
@@ -41,10 +42,16 @@ def print_lines(
 
 
 def load_run(args):
-    "Return the run that was named"
+    "Return the run that was named. What is wrong with names and files is said before torch is loaded"
+    from ftkit.files.tables import check_source
+    from ftkit.runs.folder import find_run
+
+    folder = find_run(args.run, find_runs_dir(args))
+    if args.file:
+        check_source(args.file)
     from ftkit.fine_tuning import Run
 
-    return Run.load(args.run, find_runs_dir(args))
+    return Run(folder)
 
 
 def add_train(parser):
@@ -68,6 +75,7 @@ def train(args, extra):
         raise UserError(
             "--resume continues a run with its own settings. Give nothing else with it, or start a new run."
         )
+    check_names(args, settings, runs_dir)
     from ftkit.fine_tuning import Run, fine_tune
     from ftkit.views.console import quiet_libraries
 
@@ -81,6 +89,19 @@ def train(args, extra):
     if args.json:
         return print_json(tuned.record)
     print_result(tuned)
+
+
+def check_names(args, settings: Settings, runs_dir: Path) -> None:
+    "Raise `UserError` for a run or a file that cannot be used, before torch is loaded"
+    from ftkit.files.tables import check_source
+    from ftkit.runs.folder import check_name, find_run
+
+    check_name(args.run, args.runs_dir if args.rerun else runs_dir)
+    if name := args.resume or args.rerun:
+        find_run(name, runs_dir)
+        return
+    for source in filter(None, (settings.train_file, settings.validation_file, settings.test_file)):
+        check_source(source)
 
 
 def print_result(tuned) -> None:
@@ -159,9 +180,9 @@ def predict(args):
     from ftkit.serving.batch import check_output, write_rows
     from ftkit.views.console import quiet_libraries
 
-    run = load_run(args)
     if args.out:
         check_output(Path(args.out), args.file, args.force)
+    run = load_run(args)
     texts, others = read_texts(run, args)
     quiet_libraries()
     with tqdm(total=len(texts), desc="predict", unit="row", file=sys.stderr, disable=None, leave=False) as bar:
@@ -214,8 +235,12 @@ def add_check(parser):
 def check(args):
     "Examine labelled rows without training. The exit code is 3 if something was found"
     from ftkit.checks.report import describe_examination, examine
-    from ftkit.data import read_source
     from ftkit.files.rows import ReadOptions
+    from ftkit.files.tables import check_source
+
+    for source in filter(None, (args.file, args.test_file)):
+        check_source(source)
+    from ftkit.data import read_source
 
     options = ReadOptions(**read_options(args))
     tables = read_source(train_file=args.file, test_file=args.test_file, options=options)
@@ -230,18 +255,20 @@ def add_runs(parser):
 
 def runs(args):
     "List runs, or compare two"
-    from ftkit.fine_tuning import Run
-    from ftkit.runs.comparison import compare_runs, describe_comparison
-    from ftkit.runs.folder import list_runs
+    from ftkit.runs.folder import find_run, list_runs
 
     root = find_runs_dir(args)
     if len(args.runs) == 2:
-        a, b = (Run.load(name, root) for name in args.runs)
+        folders = [find_run(name, root) for name in args.runs]
+        from ftkit.fine_tuning import Run
+        from ftkit.runs.comparison import compare_runs, describe_comparison
+
+        a, b = map(Run, folders)
         result = compare_runs(a, b, a.task)
         return print_json(result) if args.json else print_lines(*describe_comparison(result))
     if args.runs:
         raise UserError("name two runs to compare, or none to list them all.")
-    rows = summarise_runs(list_runs(root, Run))
+    rows = summarise_runs(list_runs(root))
     if args.json:
         return print_json({"runs": rows})
     print_lines(f"{'run':<28} {'status':<9} {'test score':<34} {'seconds':>8}  model")
@@ -252,26 +279,29 @@ def runs(args):
 
 
 def summarise_runs(
-    runs: list,  # of `Run`
+    runs: list,  # of `RunFolder`
 ) -> list[dict]:
     "Return name, status, headline test score, seconds of training and base model of each run"
     rows = []
     for run in runs:
         try:
-            record, settings, headline = run.record, run.settings, run.task.headline
-            score = str(run.metrics["test"][headline]) if record["metrics"] else None
+            record, model = run.record, run.settings.model_name_or_path
+            headline, seconds = record["headline"], record["timing"]["train_seconds"]
+            score = Interval.from_record(record["metrics"]["test"][headline]) if record["metrics"] else None
         except UserError as e:  # one damaged run does not hide the others
             logger.warning(str(e))
             continue
-        seconds = record["timing"]["train_seconds"]
+        except (KeyError, TypeError):
+            logger.warning(f"{run.path}: its run.json has no score of its headline metric.")
+            continue
         rows.append(
             {
                 "run": run.path.name,
                 "status": record["status"],
                 "headline": headline,
-                headline: score,
+                headline: score and str(score),
                 "seconds": seconds and f"{seconds:.1f}",
-                "model": settings.model_name_or_path,
+                "model": model,
             }
         )
     return rows

@@ -1,7 +1,11 @@
 "Rows as they were read: text in columns, with what was decided while reading."
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+# `postgresql://host/db`, `https://…`: no path, although a path has made one slash of two
+ADDRESS = re.compile(r"([a-z][a-z0-9+.]+):/{1,3}", re.IGNORECASE)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from ftkit.files.delimited import is_usual_name, parse_delimited
 from ftkit.files.encodings import Decoded, decode
 from ftkit.files.json_rows import parse_json, parse_jsonl
 from ftkit.files.lines import parse_lines
-from ftkit.files.rows import ReadOptions, Table
+from ftkit.files.rows import ADDRESS, ReadOptions, Table
 
 STAND_INS = (  # how a file starts that stands in for the data, what it is, what to do
     (rb"version https://git-lfs", "a Git LFS pointer, not the data", "Get the file with `git lfs pull`."),
@@ -53,29 +53,40 @@ def read_tables(
     source = str(path)
     if source == "-":
         return finish(read_stdin(options), "standard input")
-    if scheme := re.match(r"([a-z][a-z0-9+.]+):/{1,3}", source, re.IGNORECASE):  # a path has made one slash of two
+    if scheme := ADDRESS.match(source):
         return finish(read_address(source, scheme[1].lower(), options), source)
+    check_source(source)
     path = Path(source).expanduser()
-    if not os.path.exists(path):  # false, not an error, if a name is too long
-        if files := find_files(source):
-            return join_tables([read_table(file, options) for file in files], source)
-        raise UserError(f"{path}: there is no such file.{list_neighbours(path.parent)}")
+    if not os.path.exists(path):
+        return join_tables([read_table(file, options) for file in find_files(source)], source)
     if path.is_dir():
         return finish(read_folder(path, options), source)
+    try:
+        return finish(READERS[inner_suffix(path)](path, options), source)
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror or e}).") from None
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply. Each row must be one object of texts and numbers.") from None
+
+
+def check_source(
+    source: str,  # a path, a pattern, a folder, - for stdin, an address
+) -> None:
+    "Raise `UserError` for a source that cannot be read, as far as that is known without reading it all"
+    path = Path(source).expanduser()
+    if source == "-" or ADDRESS.match(source) or os.path.isdir(path):
+        return
+    if not os.path.exists(path):  # false, not an error, if a name is too long
+        if find_files(source):
+            return
+        raise UserError(f"{path}: there is no such file.{list_neighbours(path.parent)}")
     if not path.is_file():
         raise UserError(f"{path}: is a device or a pipe, not a file. Write its rows into a file first.")
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty.")
     refuse_stand_in(path)
-    reader = READERS.get(inner_suffix(path))
-    if reader is None:
+    if inner_suffix(path) not in READERS:
         raise UserError(f"{path}: files ending in '{path.suffix}' are not read. Use {ENDINGS}.")
-    try:
-        return finish(reader(path, options), source)
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror or e}).") from None
-    except RecursionError:
-        raise UserError(f"{path}: is nested too deeply. Each row must be one object of texts and numbers.") from None
 
 
 def refuse_stand_in(

@@ -23,7 +23,9 @@ def reduce_settings(notebook: dict) -> None:
     assert "max_train_samples=" in source and "num_train_epochs=" in source
     for cell in notebook["cells"]:
         text = re.sub(r"num_train_epochs=\d+", "num_train_epochs=1", "".join(cell["source"]))
-        cell["source"] = re.sub(r"max_train_samples=\d+", "max_train_samples=60, max_predict_samples=40", text)
+        cell["source"] = re.sub(
+            r"max_train_samples=\d+", "max_train_samples=60, max_eval_samples=40, max_predict_samples=40", text
+        )
 
 
 @pytest.fixture(params=["reduced", pytest.param("as it is", marks=pytest.mark.slow)])

@@ -14,6 +14,7 @@ from ftkit.cli.main import main
 from ftkit.serving.batch import guard_formula, write_rows
 
 LABELS = ["bad", "flat", "good"]
+ROWS = 3_000  # of a file
 
 
 EMPTY, NONE = "the text is empty", "there is no text"
@@ -63,7 +64,7 @@ batches, dumps, replace = ftkit.serving.predict.iter_batches, json.dumps, os.rep
 
 def die(now):
     sent.append(now)
-    if now == moment and sent.count(now) > {"while it predicts": 60, "while it writes": 5000}.get(now, 0):
+    if now == moment and sent.count(now) > {"while it predicts": 20, "while it writes": 1500}.get(now, 0):
         os.kill(os.getpid(), signal.SIGKILL)
 
 def counted(*args):
@@ -107,7 +108,7 @@ def make_rows(kind):
     bad = UNUSABLE[kind]
     rows = [
         bad[i // 100 % len(bad)] if i % 100 == 37 else (f"{(GOOD, BAD, FLAT)[i % 3]}, number {i}", None)
-        for i in range(10_000)
+        for i in range(ROWS)
     ]
     return map(list, zip(*rows))
 
@@ -119,7 +120,7 @@ def run_predict(trained, *args):
 
 @pytest.fixture(scope="module")
 def whole(trained, tmp_path_factory):
-    "Ten thousand rows as JSON Lines, and what a command that nobody disturbed made of them"
+    "Some thousand rows as JSON Lines, and what a command that nobody disturbed made of them"
     folder = tmp_path_factory.mktemp("whole")
     texts, _ = make_rows("jsonl")
     write_texts(folder / "rows.jsonl", texts)
@@ -138,9 +139,9 @@ def test_jsonl_rows_are_answered_in_order(trained, whole):
 
     texts, errors = make_rows("jsonl")
     rows = [json.loads(line) for line in (whole / "out.jsonl").read_text(encoding="utf-8").split("\n")[:-1]]
-    assert len(rows) == 10_000 and all(is_same(text, row["text"]) for text, row in zip(texts, rows))
-    assert [row.get("error") for row in rows] == errors and sum(map(bool, errors)) == 100
-    some = list(range(0, 10_000, 331))
+    assert len(rows) == ROWS and all(is_same(text, row["text"]) for text, row in zip(texts, rows))
+    assert [row.get("error") for row in rows] == errors and sum(map(bool, errors)) == ROWS // 100
+    some = list(range(0, ROWS, 331))
     again = Run.load("small", trained[0] / "runs").predict([texts[i] for i in some])
     assert [rows[i].get("scores") for i in some] == [
         pytest.approx(row["scores"], abs=1e-5) if "scores" in row else None for row in again
@@ -221,7 +222,7 @@ def test_other_process_writes_same_bytes(trained, whole, tmp_path, ftkit):
     done = ftkit("predict", "small", "--file", whole / "rows.jsonl", "--out", tmp_path / "out.jsonl", cwd=trained[0])
     assert (
         done.returncode == 0
-        and done.stderr.splitlines() == [f"10,000 rows in {tmp_path / 'out.jsonl'}, in the order of the input"]
+        and done.stderr.splitlines() == [f"{ROWS:,} rows in {tmp_path / 'out.jsonl'}, in the order of the input"]
         and done.stdout == ""
     )
     assert (tmp_path / "out.jsonl").read_bytes() == (whole / "out.jsonl").read_bytes()
