@@ -28,7 +28,7 @@ test: $(DONE)/dev
 	$(MAKE) --no-print-directory --jobs 2 test-notebooks test-python
 
 test-notebooks: $(DONE)/dev
-	$(TIDY) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 1
+	$(TIDY) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
 
 test-python: $(DONE)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=10
