@@ -113,6 +113,8 @@ def print_result(tuned) -> None:
     for row in ladder_rows(record, tuned.task):
         interval = f"[{row['from']:.3f}, {row['to']:.3f}]"
         print_lines(f"{row['rung']:<12} {row[headline]:>8.3f}   {interval} {row['seconds']:>10}")
+    for rung, problem in record.get("unfitted", {}).items():
+        print_lines(f"{rung:<12} could not be fitted ({problem})")
     print_lines("", *(v["text"] for v in record["verdicts"]))
     if record["looks"]:
         print_lines("", f"look {record['looks']} at these {record['data']['test']['rows']:,} test rows")
@@ -124,6 +126,11 @@ def print_result(tuned) -> None:
 def add_evaluate(parser):
     add_run(parser)
     parser.add_argument("--file", metavar="F", help="labelled rows (default: the run's own test rows)")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="repeat all that follows the training, without training: predictions, ladder, scores, card, report",
+    )
     add_columns(parser)
     add_reading(parser)
 
@@ -134,8 +141,13 @@ def evaluate(args):
     from ftkit.files.tables import read_table
     from ftkit.views.console import quiet_libraries
 
+    if args.again and args.file:
+        raise UserError("--again evaluates the run's own rows. Give --again or --file, one of the two.")
     run = load_run(args)
     quiet_libraries()
+    if args.again:
+        run.evaluate(again=True)
+        return print_json(run.record) if args.json else print_result(run)
     rows = args.file
     if rows and (known := read_options(args)):
         rows = read_table(rows, ReadOptions(**known)).columns

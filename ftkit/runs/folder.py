@@ -53,6 +53,7 @@ EMPTY = {
     "timing": {"train_seconds": None, "total_seconds": None},
     "forecast": {"train_seconds": None},
     "weights": {"first_sha256": None, "final_sha256": None},
+    "steps": {},
 }
 
 

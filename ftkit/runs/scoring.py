@@ -18,7 +18,7 @@ def score_run(
     run: RunFolder,  # where the result is written
     task: Task,  # how it is scored
     predictions: dict[str, pd.DataFrame],  # split -> predictions of the fine-tuned model, from `Task.predict`
-    rungs: list,  # of `ladder`: each has name, predictions of the test rows, seconds
+    rungs: list,  # of `ladder`: each has name, predictions of the test rows, seconds, or its problem
     sha256: str,  # of the test rows
 ) -> None:
     "Write predictions, metrics, baselines and verdicts"
@@ -26,13 +26,17 @@ def score_run(
     run.write_predictions(
         pd.concat([rows.assign(split=split) for split, rows in predictions.items()], ignore_index=True)
     )
-    baselines, verdicts = {}, []
+    baselines, verdicts, unfitted = {}, [], {}
     for rung in rungs:
+        if rung.problem:
+            unfitted[rung.name] = rung.problem
+            continue
         rows = task.with_predictions(test, rung.predictions)
         baselines[rung.name] = {**task.score(rows, **keys), "seconds": rung.seconds}
         verdicts.append(task.compare(test, rows, ("fine-tuned", rung.name), **keys))
     scores = {split: task.score(rows, **keys) for split, rows in predictions.items()}
-    run.update(metrics=scores, baselines=baselines, verdicts=verdicts, looks=count_look(run, sha256, "train"))
+    looks = count_look(run, sha256, "train")
+    run.update(metrics=scores, baselines=baselines, unfitted=unfitted, verdicts=verdicts, looks=looks)
 
 
 def count_look(

@@ -128,6 +128,7 @@ def reopen_run(
     run: RunFolder,  # that was stopped, failed or killed
     report: dict,  # of `load_data`, now: the rows must be those of the record
     tokens_sha256: str,  # of the training rows' token ids, now
+    again: bool = False,  # repeat what follows the training, also if the run is finished
 ) -> Session:
     "Continue a run. Raises `UserError` if it is finished, in use, or its rows or tokenizer have changed"
     session = Session(run)
@@ -145,7 +146,7 @@ def reopen_run(
     try:
         discard_unfinished(run)
         record = run.record
-        check_resumable(run, record, report, tokens_sha256)
+        check_resumable(run, record, report, tokens_sha256, again)
         session.reserve()
         resumed = {"time": utc_now(), "changed": warn_about_changes(run, record)}
         run.update(status="running", reason=None, resumed=[*record.get("resumed", []), resumed])
@@ -176,6 +177,7 @@ def check_resumable(
     record: dict,  # its run.json
     report: dict,  # of `load_data`, now
     tokens_sha256: str,  # of the training rows' token ids, now
+    again: bool = False,  # it may be finished
 ) -> None:
     "Raise `UserError` if the run cannot be resumed to the same weights"
     splits = ("train", "validation", "test")
@@ -185,7 +187,7 @@ def check_resumable(
         why = "its tokenizer gives other tokens than when it was started"
     if "machine" not in record:
         why = "its run.json is not as ftkit writes it"
-    elif record["status"] == "finished":
+    elif record["status"] == "finished" and not again:
         why = "it is finished: there is nothing to resume"
     if why:
         raise UserError(f"{run.path}: {why}. Start a new run.")
@@ -271,6 +273,8 @@ def describe_way_to_resume(
     "Return how to resume a run, as one line"
     checkpoint, _ = find_newest(run.path / "checkpoints", run.read().get("id"))
     kept = f"checkpoint {checkpoint.name} is complete" if checkpoint else "there is no checkpoint yet"
+    if run.read()["steps"]:
+        kept = "its model is saved, and nothing is trained again"
     command = f"ftkit train --resume {shlex.quote(str(run.path))}"
     ended = "was stopped" if status == "stopped" else "has failed"
     return (

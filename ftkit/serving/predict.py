@@ -11,6 +11,7 @@ from ftkit.errors import UNSEEN, RunFailed, is_out_of_memory
 from ftkit.files.safety import check_model, loading
 from ftkit.metrics import softmax
 from ftkit.objective import iter_batches
+from ftkit.training.hardware import pick_attention
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,8 @@ def open_model(
     "Return a fine-tuned model, ready to predict, and its tokenizer. Raises `UserError` if it cannot be loaded"
     check_model(str(folder))
     with loading(str(folder)):
-        model = kind.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+        keys = {"use_safetensors": True, "trust_remote_code": False, "attn_implementation": pick_attention()}
+        model = kind.from_pretrained(folder, **keys)
         return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 

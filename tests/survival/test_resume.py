@@ -13,7 +13,7 @@ import ftkit.fine_tuning
 import ftkit.tasks.classification
 import ftkit.trainer
 from ftkit.cli.commands import summarise_runs
-from ftkit.errors import UserError
+from ftkit.errors import RunFailed, UserError
 from ftkit.files.safety import reading_checkpoint
 from ftkit.fine_tuning import Run, fine_tune
 from ftkit.runs.session import Session, create_run
@@ -120,7 +120,7 @@ def test_late_signal_changes_nothing(tmp_path, monkeypatch):
 @pytest.mark.fault("exit status")
 def test_late_failure_keeps_model(short_settings, tmp_path, monkeypatch):
     stop_in(monkeypatch, "ladder", lambda: UserError("the base model is not there"))
-    with pytest.raises(UserError):
+    with pytest.raises(RunFailed, match="the base model is not there"):
         fine_tune(short_settings.replace(eval_strategy="no", logging_strategy="no"), SHORT_ROWS, tmp_path, "x")
     run = Run.load("x", tmp_path)
     assert run.status == "failed" and run.history == [] and (run.path / "model/model.safetensors").is_file()

@@ -1,0 +1,116 @@
+"Architectures and methods: each pair is trained, exported and answers the same in any batch, or is refused before."
+
+import re
+
+import numpy as np
+import pytest
+from architectures import KINDS, make_base
+from conftest import BAD, FLAT, GOOD, small_rows, write_csv
+from runs import read_fingerprint
+
+import ftkit.views.html
+from ftkit.errors import UserError
+from ftkit.fine_tuning import Run, fine_tune
+from ftkit.serving.predict import predict_logits
+from ftkit.settings import METHODS, Settings
+from ftkit.trainer import OrderedTrainer
+
+REFUSED: dict[tuple[str, str], str] = {}  # (kind, method) -> what the message must hold: a regex
+PAIRS = [(kind, method) for kind in KINDS for method in METHODS]
+QUICK = {(kind, METHODS[i % len(METHODS)]) for i, kind in enumerate(KINDS)}  # the methods take turns
+MIXED_TEXTS = [
+    "no",
+    GOOD,
+    BAD + ", and then it rained for the rest of the day while we waited",
+    FLAT,
+    "a b c",
+    "it is late, " * 6 + "number 7",
+]
+
+
+@pytest.fixture(autouse=True)
+def skip_drawing(monkeypatch):
+    "Leave out the report's pictures: they take a third of a small run"
+    monkeypatch.setattr(ftkit.views.html, "to_png", lambda figure, **keys: b"")
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory):
+    "The base model of a kind, made once"
+    folder = tmp_path_factory.mktemp("bases")
+    return lambda kind: make_base(kind, folder / kind)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    return write_csv(tmp_path_factory.mktemp("rows") / "mine.csv", small_rows())
+
+
+@pytest.fixture
+def make_settings(bases, rows):
+    "Settings of a small run of a kind with a method"
+
+    def settings(kind, method, **keys):
+        defaults = {
+            "model_name_or_path": str(bases(kind)),
+            "train_file": str(rows),
+            "text_column_name": "review",
+            "label_column_name": "stars",
+            "method": method,
+            "num_train_epochs": 1,
+            "num_resamples": 100,
+            "baselines": ["majority"],
+            "per_device_train_batch_size": 8,
+        }
+        return Settings().replace(**{**defaults, **keys})
+
+    return settings
+
+
+def check_run(run: Run) -> None:
+    "Check that a run has learned, that its folder opens elsewhere, and that a text's answer ignores its batch"
+    from transformers import pipeline
+
+    weights = run.record["weights"]
+    assert run.status == "finished" and weights["first_sha256"] != weights["final_sha256"]
+    model, tokenizer = run.open_model()
+    alone = predict_logits(model, tokenizer, MIXED_TEXTS, batch_size=1)
+    together = predict_logits(model, tokenizer, MIXED_TEXTS, batch_size=len(MIXED_TEXTS))
+    assert np.isfinite(alone).all() and np.abs(together - alone).max() < 1e-4
+    answers = pipeline("text-classification", model=str(run.path / "model"))(MIXED_TEXTS)
+    found = [row["label"] for row in Run.load(run.path.name, run.path.parent).predict(MIXED_TEXTS)]
+    assert [row["label"] for row in answers] == found
+
+
+@pytest.mark.parametrize(
+    "kind, method",
+    [pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow, id="-".join(pair)) for pair in PAIRS],
+)
+def test_pair_trains_or_is_refused(make_settings, tmp_path, kind, method):
+    settings = make_settings(kind, method)
+    if (kind, method) not in REFUSED:
+        return check_run(fine_tune(settings, runs_dir=tmp_path, name="x"))
+    with pytest.raises(UserError) as refusal:
+        fine_tune(settings, runs_dir=tmp_path, name="x")
+    assert re.search(REFUSED[kind, method], str(refusal.value)) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.fault("killed")
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_run_resumes_to_same_weights(make_settings, tmp_path, monkeypatch, kind):
+    settings = make_settings(kind, "full", num_train_epochs=2, dropout=0.1, save_total_limit=20)
+    reference = read_fingerprint(fine_tune(settings, runs_dir=tmp_path / "reference", name="x"))
+    plain = OrderedTrainer.training_step
+
+    def stopped(self, *args, **kwargs):
+        if self.state.epoch and self.state.epoch > 1:
+            raise KeyboardInterrupt
+        return plain(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(OrderedTrainer, "training_step", stopped)
+        fine_tune(settings, runs_dir=tmp_path, name="x")
+    stopped_run = Run.load("x", tmp_path)
+    assert stopped_run.status != "finished" and list((stopped_run.path / "checkpoints").glob("step-*"))
+    assert read_fingerprint(stopped_run.resume()) == reference
