@@ -61,8 +61,17 @@ def is_causal(
 def context_length(
     config: PreTrainedConfig,  # from `load_config`
 ) -> int | None:
-    "Return the most tokens that the model can read, or None if it has no limit of its own (BLOOM, T5)"
-    return getattr(config, "max_position_embeddings", None)
+    """Return the most tokens that the model can read, or None if it has no limit of its own (BLOOM, T5, XLNet).
+
+    Models of RoBERTa's kind count positions from behind the pad id: they read two tokens fewer than they have.
+    """
+    limit = getattr(config, "max_position_embeddings", None)
+    with torch.device("meta"):
+        backbone = AutoModel.from_config(config, trust_remote_code=False)
+    for name, module in backbone.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            limit = module.num_embeddings - module.padding_idx - 1
+    return limit if limit and limit > 0 else None
 
 # %% ../nbs/02_model.ipynb #c026
 @dataclass

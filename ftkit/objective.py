@@ -92,6 +92,7 @@ def iter_batches(
     tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
     max_seq_length: int = 128,  # in tokens; longer texts are truncated
     batch_size: int = 64,  # texts in a batch
+    padding_side: str = "right",  # whatever the tokenizer's own is
 ):
     "Yield row numbers and padded tensors (batch_size, longest text), texts of similar length together"
     ids = (
@@ -103,7 +104,10 @@ def iter_batches(
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        yield rows, tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt", padding_side="right")
+        yield (
+            rows,
+            tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt", padding_side=padding_side),
+        )
 
 # %% ../nbs/01_objective.ipynb #c037
 class FrozenModel:

@@ -6,8 +6,8 @@ Docs: https://ftkit.github.io/ftkit/trainer.html.md"""
 
 # %% auto #0
 __all__ = ['logger', 'training_arguments', 'check_fields', 'machine_defaults', 'with_evaluations', 'classification_loss',
-           'class_weights', 'OrderedTrainer', 'make_trainer', 'find_resume_point', 'train', 'halve_batch',
-           'describe_retry', 'train_with_retry']
+           'class_weights', 'OrderedTrainer', 'make_trainer', 'first_output', 'check_can_finish', 'find_resume_point',
+           'train', 'halve_batch', 'describe_retry', 'train_with_retry']
 
 # %% ../nbs/07_trainer.ipynb #c003
 import dataclasses
@@ -30,6 +30,7 @@ from transformers import (
     Trainer,
     TrainerState,
     TrainingArguments,
+    get_scheduler,
     set_seed,
 )
 
@@ -43,6 +44,7 @@ from .settings import Settings, matches_type
 from .tasks.base import Task
 from ftkit.training.callbacks import (
     Checkpoints,
+    EvaluateAtEnd,
     NonFiniteGuard,
     Patience,
     RunLog,
@@ -141,8 +143,17 @@ def with_evaluations(
                 "Write eval_strategy = epoch."
             )
     values.setdefault("save_strategy", "epoch" if values["eval_strategy"] == "no" else values["eval_strategy"])
+    if values["eval_strategy"] == "steps" and "eval_steps" not in values:
+        raise UserError("eval_strategy = steps: how many steps lie between two evaluations? Write eval_steps = 50.")
+    if values["save_strategy"] != values["eval_strategy"] and values["load_best_model_at_end"]:
+        raise UserError(
+            f"save_strategy = {values['save_strategy']}: every evaluation saves, so that a run can be resumed and its "
+            f"best weights are kept. Leave it out, or write save_strategy = {values['eval_strategy']}."
+        )
     if "eval_steps" in values:
         values.setdefault("save_steps", values["eval_steps"])  # otherwise the best step would not be saved
+    if values["eval_strategy"] == "epoch" and values.get("eval_delay", 0) > values["num_train_epochs"]:
+        values["eval_delay"] = values["num_train_epochs"]  # the end is always evaluated
     return values
 
 # %% ../nbs/07_trainer.ipynb #c034
@@ -198,6 +209,14 @@ class OrderedTrainer(Trainer):
             generator=torch.Generator().manual_seed(a.seed),
         )
         return self.accelerator.prepare(loader)
+
+    def get_eval_dataloader(self, *args, **kwargs) -> DataLoader:
+        "Return batches of all validation rows: `dataloader_drop_last` is for the training"
+        drop, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False
+        try:
+            return super().get_eval_dataloader(*args, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = drop
 
     def check_untrained(self) -> None:
         "Raise `UserError` if the model has been trained, as by a cell that is run again"
@@ -263,6 +282,7 @@ def make_trainer(
     Validation rows are sorted by length, which saves padding; their order does not change a score.
     """
     args = training_arguments(run.path / "checkpoints" / ".staging", **settings.section("trainer"))
+    check_can_finish(args, len(tokens["train"]))
     callbacks = [RunLog(run), Checkpoints(run, args.save_total_limit), NonFiniteGuard(run), progress_callback()]
     if settings.early_stopping_patience:
         callbacks.append(Patience(settings.early_stopping_patience))
@@ -275,8 +295,9 @@ def make_trainer(
             train_dataset=tokens["train"],
             eval_dataset=tokens["validation"].select(by_length).remove_columns("length"),
             processing_class=tokenizer,
-            callbacks=[*callbacks, StopAtStep()],
+            callbacks=[*callbacks, EvaluateAtEnd(), StopAtStep()],
             sampler=EpochSampler(lengths, args.train_batch_size, strategy, settings.seed),
+            preprocess_logits_for_metrics=first_output,
             **trainer_kwargs,
         )
     except (ValueError, ImportError, RuntimeError) as e:  # a field that this machine does not support
@@ -285,6 +306,44 @@ def make_trainer(
         raise UserError(f"[trainer]: {str(e).strip().splitlines()[0]}") from e
     trainer.remove_callback(PrinterCallback)  # the log has every line
     return trainer
+
+
+def first_output(
+    logits,  # a tensor, or for T5 and BART a tuple that begins with it
+    labels=None,  # unused: the Trainer passes them
+):
+    "Return the logits alone"
+    return logits[0] if isinstance(logits, tuple) else logits
+
+
+def check_can_finish(
+    args: TrainingArguments,  # from `training_arguments`
+    rows: int,  # for training
+) -> None:
+    "Raise `UserError` for fields that would break the training later: no batch, an optimizer or schedule that fails"
+    if args.dataloader_drop_last and rows < args.train_batch_size:
+        raise UserError(
+            f"dataloader_drop_last: {rows} training rows do not fill a batch of {args.train_batch_size}, and nothing "
+            f"is left. Write per_device_train_batch_size = {rows}, or leave dataloader_drop_last out."
+        )
+    steps = args.max_steps if args.max_steps > 0 else max(1, int(rows / args.train_batch_size * args.num_train_epochs))
+    weight = torch.nn.Parameter(torch.zeros(2))
+    try:
+        kind, keys = Trainer.get_optimizer_cls_and_kwargs(args)
+        optimizer = kind([weight], **{k: v for k, v in keys.items() if k not in ("params", "model", "optimizer_dict")})
+        get_scheduler(
+            args.lr_scheduler_type,
+            optimizer,
+            args.get_warmup_steps(steps),
+            steps,
+            scheduler_specific_kwargs=args.lr_scheduler_kwargs,
+        )
+    except (ImportError, ValueError, TypeError, AssertionError, ZeroDivisionError) as e:
+        name = args.optim.value if hasattr(args.optim, "value") else args.optim
+        raise UserError(
+            f"[trainer]: optim = {name}, lr_scheduler_type = {args.lr_scheduler_type.value}: cannot be used "
+            f"({str(e).strip().splitlines()[0]})"
+        ) from e
 
 # %% ../nbs/07_trainer.ipynb #m011
 def find_resume_point(

@@ -53,6 +53,14 @@ def check_model(
                 f"{name}: holds an adapter. Merge it into its base model (peft: merge_and_unload), save that, "
                 "and give the path of its folder."
             )
+        if any(folder.glob("pytorch_model*.bin")) and not any(folder.glob("*.safetensors")):
+            new = f"{folder.name}-safetensors"
+            raise UserError(
+                f"{name}: has its weights as pytorch_model.bin alone, a pickle, which can run code when it is opened. "
+                f'If you trust its author, convert it once: python -c "from transformers import AutoModel, '
+                f"AutoTokenizer as T; AutoModel.from_pretrained('{name}').save_pretrained('{new}'); "
+                f"T.from_pretrained('{name}').save_pretrained('{new}')\", and give {new}."
+            )
         if str(read_json_object(folder / "config.json").get("transformers_weights", ".safetensors")).endswith(".bin"):
             raise UserError(
                 f"{name}: its config.json names weights that are not safetensors. Save them as safetensors."

@@ -43,6 +43,7 @@ def predict_logits(
     with one text at a time.
     """
     texts = list(texts)
+    side = getattr(model.config, "padding_side", "right")  # as `load_model` found it
     logits = np.zeros((len(texts), model.config.num_labels), dtype=np.float32)
     left, training = list(range(len(texts))), model.training
     model.eval()
@@ -50,7 +51,8 @@ def predict_logits(
         while left:
             done = set()
             try:
-                for places, batch in iter_batches([texts[i] for i in left], tokenizer, max_seq_length, batch_size):
+                some = [texts[i] for i in left]
+                for places, batch in iter_batches(some, tokenizer, max_seq_length, batch_size, side):
                     rows = [left[i] for i in places]
                     logits[rows] = model(**batch.to(model.device)).logits.float().cpu().numpy()
                     done.update(rows)

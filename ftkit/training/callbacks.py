@@ -190,6 +190,16 @@ class Interrupted(KeyboardInterrupt):
     "Ctrl-C, the notebook's stop button or SIGTERM"
 
 
+class EvaluateAtEnd(TrainerCallback):
+    "Evaluate and save at the last step if no evaluation has come before: `eval_steps` or `eval_delay` lie beyond it"
+
+    def on_step_end(self, args, state, control, **kwargs):
+        "Ask for the evaluation"
+        if args.eval_strategy == "steps" and state.global_step >= state.max_steps and state.best_metric is None:
+            control.should_evaluate = control.should_save = True
+        return control
+
+
 class StopAtStep(TrainerCallback):
     """Stops the training after the current step, with a complete checkpoint, on Ctrl-C, the stop button or SIGTERM.
 

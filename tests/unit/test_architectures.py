@@ -11,11 +11,17 @@ from runs import read_fingerprint
 import ftkit.views.html
 from ftkit.errors import UserError
 from ftkit.fine_tuning import Run, fine_tune
+from ftkit.model import context_length, load_config
+from ftkit.model_init import load_model, new_parts
 from ftkit.serving.predict import predict_logits
 from ftkit.settings import METHODS, Settings
+from ftkit.tokenizer import fit_length, load_tokenizer
 from ftkit.trainer import OrderedTrainer
 
-REFUSED: dict[tuple[str, str], str] = {}  # (kind, method) -> what the message must hold: a regex
+REFUSED = {  # (kind, method) -> what the message must hold: a regex
+    ("albert", "top_k"): "top_k_layers = 2: the model has 1 layer",  # all its layers share their weights
+}
+LIMITS = {"xlnet": None, "t5": None}  # the other kinds: 512, also those whose configuration says 514
 PAIRS = [(kind, method) for kind in KINDS for method in METHODS]
 QUICK = {(kind, METHODS[i % len(METHODS)]) for i, kind in enumerate(KINDS)}  # the methods take turns
 MIXED_TEXTS = [
@@ -80,6 +86,31 @@ def check_run(run: Run) -> None:
     answers = pipeline("text-classification", model=str(run.path / "model"))(MIXED_TEXTS)
     found = [row["label"] for row in Run.load(run.path.name, run.path.parent).predict(MIXED_TEXTS)]
     assert [row["label"] for row in answers] == found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_limit_is_what_the_model_reads(bases, kind):
+    limit = context_length(load_config(str(bases(kind))))
+    assert limit == LIMITS.get(kind, 512)
+    tokenizer = load_tokenizer(str(bases(kind)))
+    assert fit_length(5000, tokenizer) == min(5000, limit or 5000, tokenizer.model_max_length)
+    if limit:
+        model = load_model(str(bases(kind)), ["a", "b"], tokenizer)
+        assert np.isfinite(predict_logits(model, tokenizer, ["word " * 1500], max_seq_length=5000)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_new_weights_train(bases, kind, method):
+    base = str(bases(kind))
+    model = load_model(base, ["a", "b"], load_tokenizer(base), method=method, top_k_layers=1)
+    if method == "lora":
+        names = {name.partition(".modules_to_save.")[0].rpartition(".")[2] for name, _ in model.named_parameters()}
+        assert names.issuperset(new_parts(model.get_base_model()))
+        new = [p for name, p in model.named_parameters() if ".modules_to_save." in name]
+    else:
+        new = [p for name in new_parts(model) for p in model.get_submodule(name).parameters()]
+    assert new and all(p.requires_grad for p in new)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_config_has_labels_and_padding(classifier):
 
 
 def test_master_weights_are_float32(tmp_path):
-    config = GPT2Config(vocab_size=300, n_positions=64, n_embd=16, n_layer=2, n_head=2, num_labels=2)
+    config = GPT2Config(vocab_size=30_600, n_positions=64, n_embd=16, n_layer=2, n_head=2, num_labels=2)
     GPT2ForSequenceClassification(config).to(torch.bfloat16).save_pretrained(tmp_path)
     tokenizer = load_tokenizer("starter")
     assert {p.dtype for p in load_model(str(tmp_path), LABELS[:2], tokenizer).parameters()} == {torch.float32}
@@ -73,3 +73,30 @@ def test_method_selects_trainable_weights():
     assert not model.bert.embeddings.word_embeddings.weight.requires_grad
     with pytest.raises(UserError, match="top_k_layers = 7: the model has 6 layers"):
         load_model("starter", LABELS, tokenizer, method="top_k", top_k_layers=7)
+
+
+def test_tokenizer_of_another_model_is_refused(tmp_path):
+    GPT2ForSequenceClassification(GPT2Config(vocab_size=300, n_embd=16, n_layer=1, n_head=2)).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="knows 300 tokens, .* tokenizer of another model"):
+        load_model(str(tmp_path), LABELS, load_tokenizer("starter"))
+    with pytest.raises(UserError, match="the model knows 300 tokens, its tokenizer .*: its folder has no tokenizer"):
+        load_tokenizer(str(tmp_path))
+
+
+def test_head_of_the_same_labels_is_kept(tiny, tmp_path, caplog):
+    tokenizer = load_tokenizer(tiny)
+    load_model(tiny, LABELS, tokenizer, seed=1).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    first = load_model(str(tmp_path), LABELS, tokenizer, seed=1)
+    kept = load_model(str(tmp_path), LABELS, tokenizer, seed=2)
+    assert torch.equal(kept.score.weight, first.score.weight)
+    caplog.set_level("INFO")
+    for labels in (["a", "b", "c"], ["a", "b"], list(reversed(LABELS))):
+        caplog.clear()
+        fresh = load_model(str(tmp_path), labels, tokenizer, seed=2)
+        assert len(fresh.score.weight) == len(labels) and not torch.equal(
+            fresh.score.weight[:2], first.score.weight[:2]
+        )
+        assert torch.equal(fresh.transformer.wte.weight, first.transformer.wte.weight)
+        assert [fresh.config.id2label[i] for i in range(len(labels))] == labels
+        assert "it gets a new head" in caplog.text
