@@ -128,7 +128,11 @@ def read_source(
     if train_file:
         found = read_tables(train_file, options)
         parts = name_splits(found, str(train_file)) if isinstance(found, dict) else {"train": found}
-        parts |= {split: read_table(file, options) for split, file in files.items() if file}
+        for split, file in files.items():
+            if file:
+                replaced = [f"{split}_file takes the place of the {split} rows of {train_file}"] * (split in parts)
+                parts[split] = read_table(file, options)
+                parts[split].notes += replaced
         return {split: parts[split] for split in SPLITS if split in parts}
     given = [f"{split}_file" for split, file in files.items() if file]
     if given:

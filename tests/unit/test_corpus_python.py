@@ -589,6 +589,15 @@ def test_half_a_character_in_an_extra_column_is_escaped(tmp_path):
     count("F", "read as meant")
 
 
+def test_file_that_replaces_a_split_is_said(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("data/train.csv", "data/validation.csv", "own.csv"):
+        FRAME.to_csv(tmp_path / name, index=False)
+    names = {"text_column_name": "text", "label_column_name": "label"}
+    report = load_data(train_file=str(tmp_path / "data"), validation_file=str(tmp_path / "own.csv"), **names)[1]
+    assert any(note.startswith("validation_file takes the place of the validation rows") for note in report["notes"])
+
+
 def test_two_text_columns_are_joined():
     frame = FRAME.assign(question=[f"Is it {i}?" for i in range(60)]).rename(columns={"text": "passage"})
     found, report, _ = load(dataset=frame, text_column_name="question, passage", label_column_name="label")

@@ -442,6 +442,20 @@ def test_large_field_is_read():
     assert len(parse(f'text,label\n"{"a, " * 200_000}",1\n').columns["text"][0]) == 600_000
 
 
+@pytest.mark.parametrize("mark", ["^", ":", "~", "::", "##", "\x01", "\x1f", "¦", "=>"])
+def test_unread_delimiter_is_named(mark):
+    text = "text" + mark + "label\n" + "".join(f"good {i}{mark}{i % 2}\n" for i in range(9))
+    with pytest.raises(UserError, match="splits every line into 2 fields, but is no known delimiter"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "lines", ["text\na: b\nc: d\n", "what: do you think?\nit is: fine\nno\n", "text #1\na #1\nb\n"]
+)
+def test_one_column_of_text_is_read(lines):
+    assert len(parse(lines, ".csv").columns) == 1
+
+
 def test_chunks_are_joined(monkeypatch):
     monkeypatch.setattr(table, "CHUNK", 3)
     text = "text,label\n" + "".join(f"a{i},{i}\n" for i in range(7))

@@ -29,6 +29,7 @@ from ftkit.files.delimited.refusals import (
     refuse_quotes,
     refuse_ragged,
     refuse_run,
+    refuse_unread_delimiter,
 )
 
 
@@ -283,5 +284,6 @@ def find_one_column(
         return None
     fit = settle_quoting(body, plain, quoted)
     if not body.names and not fit.reading.quote:
+        refuse_unread_delimiter(body)
         refuse_odd_header(body, delimiters)
     return fit

@@ -1,5 +1,6 @@
 "Why no reading fits: one line with the place, the cause and the remedy."
 
+import re
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -8,6 +9,7 @@ from ftkit.errors import UserError
 from ftkit.files.delimited.names import clean_name, is_name, is_usual_name
 from ftkit.files.delimited.records import DELIMITERS, Body, Fit, begins_fields, list_indexes, scan_both
 
+OTHER_MARK = re.compile(r"([\x1c-\x1f]|[^\w\s\"'.,;|-])\1*")
 TOP = 30  # lines that may stand above a table
 
 
@@ -84,6 +86,21 @@ def is_prose(
     if any(is_usual_name(name) for name in fields[-1]):
         return False
     return all(len(f) == 1 for f in fields) or all(is_name(h) for h in fit.header)
+
+
+def refuse_unread_delimiter(
+    body: Body,
+) -> None:
+    "Raise `UserError` if another character, such as ^ or a control character, splits every line like the header"
+    rows = [body.lines[i].rstrip("\r\n") for i in list_indexes(body)]
+    for mark in sorted({m[0] for m in OTHER_MARK.finditer(rows[0])}, key=len, reverse=True):
+        names = rows[0].split(mark)
+        if any(is_usual_name(n) for n in names) and all(len(row.split(mark)) == len(names) for row in rows[1:]):
+            shown = mark if mark.isprintable() else f"the character 0x{ord(mark[0]):02x}"
+            raise UserError(
+                f"{body.source}: {shown} splits every line into {len(names)} fields, but is no known delimiter. "
+                "Save the file with commas, semicolons, tabs or bars between the values."
+            )
 
 
 def refuse_odd_header(
