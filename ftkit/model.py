@@ -67,7 +67,7 @@ def context_length(
     """
     limit = getattr(config, "max_position_embeddings", None)
     with torch.device("meta"):
-        backbone = AutoModel.from_config(config, trust_remote_code=False)
+        backbone = AutoModel.from_config(config, trust_remote_code=False, attn_implementation="eager")
     for name, module in backbone.named_modules():
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             limit = module.num_embeddings - module.padding_idx - 1

@@ -137,8 +137,9 @@ def with_new_head(
     config: PreTrainedConfig,  # with the new labels
 ) -> PreTrainedModel:
     "Return a classifier with the same backbone and a new head"
-    attention = model.config._attn_implementation
-    fresh = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, attn_implementation=attention)
+    fresh = AutoModelForSequenceClassification.from_config(
+        config, dtype=torch.float32, attn_implementation=pick_attention(), trust_remote_code=False
+    )
     fresh.base_model.load_state_dict(model.base_model.state_dict())
     return fresh
 

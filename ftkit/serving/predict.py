@@ -23,8 +23,9 @@ def open_model(
     "Return a fine-tuned model, ready to predict, and its tokenizer. Raises `UserError` if it cannot be loaded"
     check_model(str(folder))
     with loading(str(folder)):
-        keys = {"use_safetensors": True, "trust_remote_code": False, "attn_implementation": pick_attention()}
-        model = kind.from_pretrained(folder, **keys)
+        model = kind.from_pretrained(
+            folder, use_safetensors=True, trust_remote_code=False, attn_implementation=pick_attention()
+        )
         return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 

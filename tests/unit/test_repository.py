@@ -131,6 +131,6 @@ def test_fine_tune_follows_seven_steps():
         "task.tokenize(",
         "train_with_retry",
         "save_model",
-        "score_run",
+        "finish_run",
     ]
     assert [body.index(s) for s in steps] == sorted(body.index(s) for s in steps)
