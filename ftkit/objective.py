@@ -29,7 +29,7 @@ from transformers import AutoModel, AutoModelForCausalLM, PreTrainedTokenizerBas
 from .files.safety import loading
 from .model import context_length, is_causal, load_config, resolve_model
 from .settings import BASELINES
-from .tokenizer import load_tokenizer
+from .tokenizer import load_tokenizer, without_spelled
 from .training.hardware import pick_device
 from .views.console import in_notebook
 
@@ -95,19 +95,14 @@ def iter_batches(
     padding_side: str = "right",  # whatever the tokenizer's own is
 ):
     "Yield row numbers and padded tensors (batch_size, longest text), texts of similar length together"
-    ids = (
-        tokenizer(texts, truncation=True, max_length=min(max_seq_length, tokenizer.model_max_length))["input_ids"]
-        if texts
-        else []
-    )
-    ids = [row or [tokenizer.pad_token_id] for row in ids]  # a text without any token gets one
+    limit = min(max_seq_length, tokenizer.model_max_length)
+    found = without_spelled(tokenizer(texts, truncation=True, max_length=limit), tokenizer) if texts else []
+    ids = [row or [tokenizer.pad_token_id] for row in found]  # a text without any token gets one
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        yield (
-            rows,
-            tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt", padding_side=padding_side),
-        )
+        padded = tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt", padding_side=padding_side)
+        yield rows, padded
 
 # %% ../nbs/01_objective.ipynb #c037
 class FrozenModel:

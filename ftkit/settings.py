@@ -83,6 +83,7 @@ OTHER_NAMES = {  # names that people try -> the key
     "epochs": "num_train_epochs",
     "n_epochs": "num_train_epochs",
     "lr": "learning_rate",
+    "wd": "weight_decay",
     "model": "model_name_or_path",
     "model_name": "model_name_or_path",
     "base_model": "model_name_or_path",

@@ -23,6 +23,7 @@ def main(
 ) -> int:
     "Run the command and return the exit code: 0 done, 1 fault, 2 the user's input, 130 interrupted, 143 terminated"
     install_handler()
+    escape_unprintable()
     try:
         with termination_as_exit():
             return run_command(list(sys.argv[1:] if argv is None else argv))
@@ -39,6 +40,13 @@ def main(
     except Exception:  # a fault of the program: the whole traceback, without secrets
         print(redact(escape_controls(traceback.format_exc(), keep="\n")), file=sys.stderr)
         return 1
+
+
+def escape_unprintable() -> None:
+    "Let characters that the terminal's encoding lacks be printed as escapes instead of ending the command"
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def run_command(

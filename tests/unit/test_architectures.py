@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from architectures import KINDS, make_base
 from conftest import BAD, FLAT, GOOD, small_rows, write_csv
+from datasets import Dataset
 from runs import read_fingerprint
 
 import ftkit.views.html
@@ -15,7 +16,7 @@ from ftkit.model import context_length, load_config
 from ftkit.model_init import load_model, new_parts
 from ftkit.serving.predict import predict_logits
 from ftkit.settings import METHODS, Settings
-from ftkit.tokenizer import fit_length, load_tokenizer
+from ftkit.tokenizer import fit_length, load_tokenizer, tokenize
 from ftkit.trainer import OrderedTrainer
 
 REFUSED = {  # (kind, method) -> what the message must hold: a regex
@@ -97,6 +98,21 @@ def test_limit_is_what_the_model_reads(bases, kind):
     if limit:
         model = load_model(str(bases(kind)), ["a", "b"], tokenizer)
         assert np.isfinite(predict_logits(model, tokenizer, ["word " * 1500], max_seq_length=5000)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_text_spells_a_control_token(bases, kind):
+    base = str(bases(kind))
+    tokenizer = load_tokenizer(base)
+    control = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    texts = [" good ".join(tokenizer.all_special_tokens), "".join(tokenizer.all_special_tokens), "good"]
+    rows = Dataset.from_dict({"text": texts})
+    plain = tokenizer("good")["input_ids"]
+    added = sum(i in control for i in plain)
+    for ids in tokenize(rows, tokenizer)["input_ids"]:
+        assert sum(i in control for i in ids) == added
+    model = load_model(base, ["a", "b"], tokenizer)
+    assert np.isfinite(predict_logits(model, tokenizer, texts)).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,10 +1,15 @@
 "The command, run as a person runs it."
 
 import csv
+import io
 import json
+import subprocess
+import sys
 
 import pytest
 from conftest import BAD, GOOD, small_rows, write_csv
+
+from ftkit.cli.main import main
 
 WRONG = [
     (
@@ -177,3 +182,48 @@ def test_runs_are_compared(trained, ftkit):
     assert [r["run"] for r in listed] == ["small", "other"] and all(r["status"] == "finished" for r in listed)
     both = json.loads(ftkit("runs", "small", "other", "--json", cwd=folder).stdout)
     assert set(both["changed"]) == {"seed", "num_train_epochs", "baselines"} and len(both["verdicts"]) == 1
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_terminal_without_the_characters_gets_escapes(trained, monkeypatch, encoding):
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["predict", "small", "😀 привет", "half \ud83d", "--runs_dir", str(trained[0] / "runs")]) == 0
+    out.flush()
+    lines = out.buffer.getvalue().decode(encoding).splitlines()
+    assert len(lines) == 2 and ("😀" in lines[0] or "\\U0001f600" in lines[0]) and "lone surrogate" in lines[1]
+
+
+HEAVY = ("torch", "transformers", "pandas", "datasets")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runs"],
+        ["train", "--epochs", "3"],
+        ["train", "--train_file", "none.csv"],
+        ["train", "--resume", "none"],
+        ["train", "--run", "../x"],
+        ["predict", "none", "a text"],
+        ["evaluate", "none"],
+        ["check", "none.csv"],
+    ],
+    ids=" ".join,
+)
+def test_names_and_files_are_answered_before_torch_is_loaded(tmp_path, words):
+    script = f"import sys; from ftkit.cli.main import main; code = main({words!r}); " + (
+        f"print(code, *(name for name in {HEAVY!r} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == ("0" if words == ["runs"] else "2"), done.stderr
+
+
+@pytest.mark.slow
+def test_home_that_cannot_be_written_is_no_matter(folder, ftkit, tiny):
+    env = {"HOME": str(folder / "mine.csv" / "nowhere"), "HF_HOME": str(folder / "mine.csv" / "cache")}
+    names = ["--text_column_name", "review", "--label_column_name", "stars", "--baselines", "majority"]
+    base = ["--train_file", "mine.csv", "--model_name_or_path", tiny, "--num_train_epochs", "1"]
+    done = ftkit("train", *base, *names, "--run", "x", cwd=folder, env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "runs/x/run.json").read_text())["status"] == "finished"
