@@ -11,7 +11,7 @@ DONE := .make
 # What the lessons leave in the folder for temporary files goes when they have run.
 TIDY := folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export TMPDIR="$$folder" &&
 
-.PHONY: run lab test test-notebooks test-python slow oldest faults docs readme prepare clean
+.PHONY: run lab test test-notebooks test-python slow faults docs readme prepare clean
 .DEFAULT_GOAL := run
 
 run: $(DONE)/run
@@ -33,14 +33,9 @@ test-notebooks: $(DONE)/dev
 test-python: $(DONE)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=10
 
-slow: $(DONE)/dev
-	$(BIN)/python -m pytest -q -m slow
-	$(MAKE) --no-print-directory oldest
-
-# Lessons and tests on the oldest Transformers of the window, in an environment of its own.
-oldest: $(DONE)/oldest
-	$(TIDY) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv-oldest/bin/nbdev-test --n-workers 2
-	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests/unit tests/survival
+# The slow tests, then lessons and tests on the oldest Transformers of the window, in an environment of its own.
+slow: $(DONE)/dev $(DONE)/oldest
+	$(BIN)/python bench/slow.py
 
 faults: $(DONE)/dev
 	$(BIN)/python bench/faults.py
