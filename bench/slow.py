@@ -1,4 +1,4 @@
-"""Run what `make test` leaves out: the slow tests, then lessons and fast tests on the oldest Transformers of the window.
+"""Run what `make test` leaves out: the slow tests, then lessons and fast tests on the oldest Transformers we support.
 
     python bench/slow.py              # `make slow`
 

@@ -33,6 +33,14 @@ FAULTS = {  # where, the name that is replaced, what it raises, the step that th
     "a SIGTERM while the card is written": (ftkit.fine_tuning, "write_card", SystemExit(143), None),
 }
 
+FAST = {
+    "the model cannot predict",
+    "a comparison fails",
+    "the card cannot be written",
+    "the disk is full at the report",
+    "an interrupt while it scores",
+}
+
 
 def raise_it(error):
     "Return a function that raises an error whatever it is called with"
@@ -52,7 +60,7 @@ def forbid_training(monkeypatch):
     monkeypatch.setattr(ftkit.fine_tuning, "train_with_retry", raise_it(AssertionError("trained again")))
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [f if f in FAST else pytest.param(f, marks=pytest.mark.slow) for f in FAULTS])
 def test_fault_after_training_is_repaired(settings, tmp_path, monkeypatch, reference_run, fault):
     owner, name, error, step = FAULTS[fault]
     reference = reference_run(settings, SHORT_ROWS)

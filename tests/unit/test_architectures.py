@@ -116,7 +116,7 @@ def test_no_text_spells_a_control_token(bases, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m if m == "lora" else pytest.param(m, marks=pytest.mark.slow) for m in METHODS])
 def test_new_weights_train(bases, kind, method):
     base = str(bases(kind))
     model = load_model(base, ["a", "b"], load_tokenizer(base), method=method, top_k_layers=1)

@@ -174,7 +174,7 @@ def test_training_and_predict_tokens_agree(classifier):
 
 
 @pytest.mark.fault("odd texts")
-@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_pipeline_answers_are_equal(classifier, saved, batch_size):
     texts = [*ODD.values(), *PLAIN, LONG["many control tokens"][:20_000]]
     answered = pipeline(

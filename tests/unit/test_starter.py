@@ -164,7 +164,9 @@ def describe_surface(text):
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param(HistGradientBoostingClassifier(max_iter=60, random_state=0), id="gradient boosting"),
+        pytest.param(
+            HistGradientBoostingClassifier(max_iter=60, random_state=0), id="gradient boosting", marks=pytest.mark.slow
+        ),
         pytest.param(make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)), id="logistic regression"),
     ],
 )
