@@ -401,7 +401,7 @@ sys.exit(code)
 @pytest.mark.fault("stopped")
 def test_stop_during_imports_exits_130(folder):
     done = subprocess.run(
-        [sys.executable, "-c", IMPORTING, "train", "--train_file", "missing.csv"],
+        [sys.executable, "-c", IMPORTING, "train", "--train_file", "mine.csv", "--text_column_name", "missing"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -515,10 +515,10 @@ ENDS = {  # what happens -> exit code, status, reason, the last line on stderr
     ),
     "the input is at fault, seen in judging": (
         [("ftkit.tasks.classification.compare", 1, UserError("no."))],
-        2,
+        1,
         "failed",
-        "UserError: no.",
-        "ftkit: no.",
+        "RunFailed: runs/x: the model is trained and saved, but this failed after it: scores (UserError: no.)",
+        "ftkit: runs/x: the model is trained and saved, but this failed after it: scores (UserError: no.)",
     ),
 }
 KILLED = [
