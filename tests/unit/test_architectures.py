@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from architectures import KINDS, make_base
-from conftest import BAD, FLAT, GOOD, small_rows, write_csv
+from conftest import BAD, FLAT, GOOD, ROOT, small_rows, write_csv
 from datasets import Dataset
 from runs import read_fingerprint
 
@@ -161,3 +161,12 @@ def test_stopped_run_resumes_to_same_weights(make_settings, tmp_path, monkeypatc
     stopped_run = Run.load("x", tmp_path)
     assert stopped_run.status != "finished" and list((stopped_run.path / "checkpoints").glob("step-*"))
     assert read_fingerprint(stopped_run.resume()) == reference
+
+
+def test_table_lists_every_pair():
+    text = (ROOT / "bench/architectures.md").read_text(encoding="utf-8")
+    cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines()]
+    rows = {first: others for first, *others in cells}
+    for kind, method in PAIRS:
+        outcome = rows[kind][rows["architecture"].index(f"`{method}`")]
+        assert outcome == "trains" or re.search(REFUSED[kind, method], outcome)
