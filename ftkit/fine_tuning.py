@@ -328,6 +328,8 @@ class Run(RunFolder):
         "Score the model on labelled rows. The evaluation on these rows is counted"
         if again:
             check_source(self, rows)
+            if find_trained(RunFolder(self.model_folder.parent), self.task) is None:
+                raise UserError(f"{self.path}: its model is not the one that it trained. Repeat the run: rerun().")
             fine_tune(self.settings, rows, resume=RunFolder(self.model_folder.parent), again=True)
             record, test = self.record, self.data["test"]
             result = {"run": str(self.path), "rows": test["rows"], "sha256": test["sha256"], "dropped": {}}

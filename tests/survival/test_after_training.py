@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 from runs import SHORT_ROWS, read_fingerprint
@@ -103,6 +104,25 @@ def test_evaluate_again_repeats_all_but_the_training(settings, tmp_path, monkeyp
     again = Run.load("x", tmp_path)
     assert read_fingerprint(again) == before and again.record["looks"] == 2
     assert all((again.path / name).is_file() for name in ("report.html", "model/README.md"))
+
+
+@pytest.mark.parametrize("method", ["lora", "head"])
+def test_partly_trained_model_is_evaluated_again(settings, tmp_path, monkeypatch, method):
+    tuned = fine_tune(settings.replace(method=method), SHORT_ROWS, tmp_path, "x")
+    before = tuned.metrics
+    forbid_training(monkeypatch)
+    tuned.evaluate(SHORT_ROWS, again=True)
+    assert tuned.metrics == before and tuned.status == "finished"
+
+
+def test_other_model_in_the_folder_is_not_evaluated_again(settings, tmp_path):
+    tuned = fine_tune(settings, SHORT_ROWS, tmp_path, "x")
+    other = fine_tune(settings.replace(seed=1), SHORT_ROWS, tmp_path, "y")
+    before = tuned.record
+    shutil.copy(other.path / "model/model.safetensors", tuned.path / "model/model.safetensors")
+    with pytest.raises(UserError, match="its model is not the one that it trained"):
+        tuned.evaluate(SHORT_ROWS, again=True)
+    assert tuned.record == before
 
 
 def test_run_without_model_is_not_evaluated_again(settings, tmp_path, interrupt_run):
