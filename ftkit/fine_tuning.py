@@ -38,11 +38,12 @@ from .tokenizer import count_cut, fit_length, load_tokenizer, unknown_shares
 from .trainer import train_with_retry, training_arguments
 from .training.hardware import describe_machine, pick_device
 from .views.card import write_card
-from .views.console import redact_hub_logs
+from .views.console import drop_false_warnings, redact_hub_logs
 from .views.report import write_report
 
 logger = logging.getLogger(__name__)
 redact_hub_logs()
+drop_false_warnings()
 MANY_UNKNOWN = 0.2  # share of tokens that the base model does not know
 
 # %% ../nbs/08_fine_tuning.ipynb #f009

@@ -105,4 +105,17 @@ def redact_hub_logs() -> None:
         handler.addFilter(redact_record)
 
 
+def is_news(
+    record: logging.LogRecord,  # of Transformers, about a resumed training
+) -> bool:
+    "Return False for the warning that a share such as `logging_steps = 0.01` is not the number of steps that it means"
+    text = record.getMessage()
+    return not ("trainer_state.json" in text and text.count("\n\t") == 1 and "\n\tlogging_steps: 0." in text)
+
+
+def drop_false_warnings() -> None:
+    "Leave out a warning of Transformers that each resumed run would get"
+    logging.getLogger("transformers.trainer_utils").addFilter(is_news)
+
+
 install_handler()

@@ -85,3 +85,17 @@ def test_configured_logger_is_left_alone(monkeypatch):
 def test_load_report_alone_is_hidden(message, shown):
     record = logging.LogRecord("transformers", logging.WARNING, "", 0, message, (), None)
     assert console.is_no_load_report(record) == shown
+
+
+@pytest.mark.parametrize(
+    "lines, shown",
+    [
+        (["logging_steps: 0.01 (from args) != 1 (from trainer_state.json)"], False),
+        (["logging_steps: 5 (from args) != 1 (from trainer_state.json)"], True),
+        (["logging_steps: 0.01 (from args) != 1 (from trainer_state.json)", "per_device_train_batch_size: 8 …"], True),
+    ],
+)
+def test_false_warning_of_a_resumed_run_is_left_out(lines, shown):
+    text = "Warning: The following arguments do not match the ones in the `trainer_state.json`: "
+    record = logging.LogRecord("x", logging.WARNING, "x", 1, text + "".join(f"\n\t{line}" for line in lines), (), None)
+    assert console.is_news(record) == shown
