@@ -282,7 +282,7 @@ def make_trainer(
     Validation rows are sorted by length, which saves padding; their order does not change a score.
     """
     args = training_arguments(run.path / "checkpoints" / ".staging", **settings.section("trainer"))
-    check_can_finish(args, len(tokens["train"]))
+    check_can_finish(args, len(tokens["train"]), model)
     callbacks = [RunLog(run), Checkpoints(run, args.save_total_limit), NonFiniteGuard(run), progress_callback()]
     if settings.early_stopping_patience:
         callbacks.append(Patience(settings.early_stopping_patience))
@@ -319,6 +319,7 @@ def first_output(
 def check_can_finish(
     args: TrainingArguments,  # from `training_arguments`
     rows: int,  # for training
+    model: PreTrainedModel,  # some optimizers look at its layers
 ) -> None:
     "Raise `UserError` for fields that would break the training later: no batch, an optimizer or schedule that fails"
     if args.dataloader_drop_last and rows < args.train_batch_size:
@@ -329,7 +330,7 @@ def check_can_finish(
     steps = args.max_steps if args.max_steps > 0 else max(1, int(rows / args.train_batch_size * args.num_train_epochs))
     weight = torch.nn.Parameter(torch.zeros(2))
     try:
-        kind, keys = Trainer.get_optimizer_cls_and_kwargs(args)
+        kind, keys = Trainer.get_optimizer_cls_and_kwargs(args, model)
         optimizer = kind([weight], **{k: v for k, v in keys.items() if k not in ("params", "model", "optimizer_dict")})
         get_scheduler(
             args.lr_scheduler_type,

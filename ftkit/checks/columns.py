@@ -64,13 +64,13 @@ class Profile:
 
     @property
     def is_text(self) -> bool:
-        "Whether the column may be the text: several words, mostly different"
+        "Return whether the column may be the text: several words, mostly different"
         several_words = self.words >= 1.5 and self.chars >= 5
         return self.rows > 0 and self.odd < 0.5 and several_words and self.distinct > min(20, self.rows / 5)
 
     @property
     def is_label(self) -> bool:
-        "Whether the column may be the label: few different, short values that come again"
+        "Return whether the column may be the label: few different, short values that come again"
         return 2 <= self.distinct <= max(2, min(self.rows / 2, 200)) and self.chars <= 40
 
 

@@ -113,7 +113,7 @@ def print_result(tuned) -> None:
     for row in ladder_rows(record, tuned.task):
         interval = f"[{row['from']:.3f}, {row['to']:.3f}]"
         print_lines(f"{row['rung']:<12} {row[headline]:>8.3f}   {interval} {row['seconds']:>10}")
-    for rung, problem in record.get("unfitted", {}).items():
+    for rung, problem in record["unfitted"].items():
         print_lines(f"{rung:<12} could not be fitted ({problem})")
     print_lines("", *(v["text"] for v in record["verdicts"]))
     if record["looks"]:

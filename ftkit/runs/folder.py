@@ -48,6 +48,7 @@ EMPTY = {
     "headline": "accuracy",
     "metrics": None,
     "baselines": None,
+    "unfitted": {},
     "verdicts": None,
     "looks": None,
     "timing": {"train_seconds": None, "total_seconds": None},
@@ -129,7 +130,7 @@ class RunFolder:
 
     @property
     def history(self) -> list[dict]:
-        "The lines of log.jsonl; a torn last line is left out"
+        "Return the lines of log.jsonl; a torn last line is left out"
         file = self.path / "log.jsonl"
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.exists() else []
         found = []
@@ -150,7 +151,7 @@ class RunFolder:
 
     @property
     def settings(self) -> Settings:
-        "The experiment that made this run"
+        "Return the experiment that made this run"
         return Settings.read(self.path / "settings.ini")
 
     def write_settings(
@@ -178,7 +179,7 @@ class RunFolder:
 
     @property
     def data(self) -> dict:
-        "The report of `load_data` on the rows"
+        "Return the report of `load_data` on the rows"
         data = self.record.get("data")
         if not isinstance(data, dict):
             raise UserError(f"{self.path}: its run.json has nothing about its rows (status: {self.status}).")
@@ -215,7 +216,7 @@ class RunFolder:
 
     @property
     def model_folder(self) -> Path:
-        "The folder of the fine-tuned model. Raises `UserError` if there is none yet"
+        "Return the folder of the fine-tuned model. Raises `UserError` if there is none yet"
         folder = self.path / "model"
         if not (folder / "config.json").is_file():
             raise UserError(

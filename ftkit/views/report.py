@@ -104,9 +104,12 @@ def ladder_section(
     scores["fine-tuned"] = Interval.from_record(record["metrics"]["test"][task.headline])
     picture = img_tag(plot_intervals(scores, f"test {metric}"), f"{metric} of each rung")
     verdicts = Markup("").join(Markup("<li>{}</li>").format(format_cell(v["text"])) for v in record["verdicts"] or [])
-    return Section(
-        "The ladder", [picture, table_html(ladder_rows(record, task)), Markup("<ul>{}</ul>").format(verdicts)]
+    unfitted = Markup("").join(
+        Markup("<p>{}</p>").format(format_cell(f"{rung} could not be fitted: {problem}"))
+        for rung, problem in record["unfitted"].items()
     )
+    table = table_html(ladder_rows(record, task))
+    return Section("The ladder", [picture, table, unfitted, Markup("<ul>{}</ul>").format(verdicts)])
 
 
 def curve_section(

@@ -89,6 +89,7 @@ def test_rung_that_fails_is_noted(settings, tmp_path, monkeypatch, capsys):
     assert tuned.status == "finished" and list(tuned.baselines) == ["majority"] and len(tuned.verdicts) == 1
     assert tuned.record["unfitted"] == {"tfidf": "ValueError: empty vocabulary"}
     assert "the rung tfidf could not be fitted (ValueError: empty vocabulary)" in capsys.readouterr().err
+    assert "tfidf could not be fitted: ValueError: empty vocabulary" in (tuned.path / "report.html").read_text()
 
 
 def test_evaluate_again_repeats_all_but_the_training(settings, tmp_path, monkeypatch, capsys):
