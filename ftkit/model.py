@@ -82,6 +82,7 @@ class ModelFacts:
     architecture: str  # such as bert or gpt2
     causal: bool  # whether it continues text
     parameters: int  # of the backbone, without a head
+    multiplied: int  # parameters that every token is multiplied with: all but the tables
     layers: int | None  # transformer blocks
     hidden_size: int | None  # width of the hidden states
     context: int | None  # most tokens that it can read; None: no limit
@@ -129,6 +130,8 @@ def model_facts(
         architecture=config.model_type,
         causal=is_causal(config),
         parameters=sum(p.numel() for p in backbone.parameters()),
+        multiplied=sum(p.numel() for p in backbone.parameters())
+        - sum(m.weight.numel() for m in backbone.modules() if isinstance(m, torch.nn.Embedding)),
         layers=getattr(config, "num_hidden_layers", None),
         hidden_size=getattr(config, "hidden_size", None),
         context=context_length(config),

@@ -7,15 +7,18 @@ Docs: https://ftkit.github.io/ftkit/model_init.html.md"""
 # %% auto #0
 __all__ = ['logger', 'PROBE', 'METHODS', 'trainable_share', 'weights_sha256', 'load_model', 'missing_modules',
            'classified_labels', 'describe_labels', 'with_new_head', 'settle_padding', 'set_dropout', 'choose_weights',
-           'find_blocks', 'freeze_below', 'add_lora', 'new_parts', 'linear_layers']
+           'find_blocks', 'freeze_below', 'add_lora', 'add_ia3', 'new_parts', 'linear_layers']
 
 # %% ../nbs/05_model_init.ipynb #c003
 import hashlib
 import logging
 
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
-from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from peft import IA3Config, LoraConfig, TaskType, get_peft_model
+from peft.utils import (
+    TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
+    TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING,
+)
 from torch import nn
 from transformers import (
     AutoModelForSequenceClassification,
@@ -253,6 +256,25 @@ def add_lora(
     return get_peft_model(model, config)
 
 
+def add_ia3(
+    model: PreTrainedModel,  # a classifier
+    seed: int = 42,  # of nothing random: the vectors start at one
+    missing: list[str] | tuple = (),  # modules of the backbone that the base model does not bring
+    **keys,  # arguments of other methods
+) -> PreTrainedModel:
+    "Wrap the model with PEFT: the backbone is frozen; vectors that scale its layers, and the head, train"
+    known = model.config.model_type in TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING
+    whole = [*new_parts(model), *missing]
+    # layer by layer, and no task type, which would add the head as a whole: PEFT merges IA3 into single layers only
+    layers = [name for name, part in model.named_modules() if any(True for _ in part.parameters(recurse=False))]
+    config = IA3Config(
+        target_modules=None if known else linear_layers(model),
+        feedforward_modules=None if known else [],
+        modules_to_save=[name for name in layers if any(f".{part}." in f".{name}." for part in whole)],
+    )
+    return get_peft_model(model, config)
+
+
 def new_parts(
     model: PreTrainedModel,  # a classifier
 ) -> list[str]:
@@ -277,6 +299,7 @@ def linear_layers(
 # %% ../nbs/05_model_init.ipynb #c053d
 METHODS |= {
     "lora": add_lora,
+    "ia3": add_ia3,
     "top_k": lambda model, top_k_layers=2, **keys: freeze_below(model, top_k_layers),
     "head": lambda model, **keys: freeze_below(model, 0),
 }

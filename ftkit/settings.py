@@ -32,11 +32,12 @@ SECTIONS = {
     "metrics": "Step 6. How the result is judged.",
     "trainer": "Step 7. Training. Any other field of transformers.TrainingArguments may be added here.",
 }
+Auto = typing.Literal["auto"]  # a value that is found when the run starts
 TASKS = ["text-classification"]
 METRICS = ["accuracy", "f1_macro", "precision_macro", "recall_macro"]
 BEST_METRICS = [*METRICS, "loss"]  # the values of metric_for_best_model
 BASELINES = ["majority", "tfidf", "zero_shot", "few_shot", "frozen"]
-METHODS = ["full", "lora", "top_k", "head"]
+METHODS = ["full", "lora", "ia3", "top_k", "head"]
 OWNED = {
     "output_dir": "every run gets its own folder: give --runs_dir and --run",
     "overwrite_output_dir": "a run never overwrites another: give --run a new name",
@@ -73,6 +74,10 @@ RETIRED = {
     "batch_size": "per_device_train_batch_size",
 }
 OTHER_NAMES = {  # names that people try -> the key
+    "threads": "num_threads",
+    "n_threads": "num_threads",
+    "max_minutes": "minutes",
+    "time_limit": "minutes",
     "text_column": "text_column_name",
     "text_col": "text_column_name",
     "text": "text_column_name",
@@ -228,7 +233,7 @@ class Settings:
     method: str = key(
         "model_init",
         "full",
-        "which weights are trained: full, lora, top_k (the last layers and the head) or head",
+        "which weights are trained: full, lora, ia3, top_k (the last layers and the head) or head",
         choices=METHODS,
     )
     top_k_layers: int = key("model_init", 2, "how many of the last layers are trained with method = top_k", low=1)
@@ -275,6 +280,20 @@ class Settings:
     )
     early_stopping_patience: int | None = key(
         "trainer", None, "stop after this many evaluations without a better metric_for_best_model", low=1
+    )
+    minutes: float | None = key("trainer", None, "train for at most this long, then stop after a step", above=0)
+    num_threads: int | Auto = key(
+        "trainer",
+        "auto",
+        "of the processor, while training; auto: OMP_NUM_THREADS if it is set, else what trial steps find fastest",
+        low=1,
+        high=1024,
+    )
+    preflight: str = key(
+        "trainer",
+        "true",
+        "check model, rows and settings before training; full: also learn eight rows by heart; false: no checks",
+        choices=("true", "false", "full"),
     )
     seed: int = key("trainer", 42, "of the new head, dropout and the order of the rows", low=0, high=2**32 - 1)
     training_arguments: dict[str, object] = field(default_factory=dict, metadata={"section": None})
@@ -428,6 +447,8 @@ def parse_value(
     where = where or f.name
     if f.metadata.get("names") and isinstance(value, str):
         value = split_names(value)
+    if isinstance(value, bool) and str(value).lower() in f.metadata.get("choices", ()):
+        value = str(value).lower()  # of preflight, from Python
     try:
         value = convert(TYPES[f.name], value)
     except (ValueError, TypeError, OverflowError):
@@ -495,12 +516,20 @@ def find_range_problem(value: float, rules) -> str | None:
     return None
 
 
+def is_union(kind) -> bool:
+    "Return whether a type hint allows None or a word besides its type: `int | None`, `int | Auto`"
+    return typing.get_origin(kind) in (types.UnionType, typing.Union)
+
+
 def convert(kind, value):
     "Return a value as the type `kind`. Raises `ValueError` or `TypeError` if it does not fit"
-    if isinstance(kind, types.UnionType):
-        if value is None or (isinstance(value, str) and value.strip().lower() in ("", "none")):
+    if is_union(kind):
+        word = value.strip().lower() if isinstance(value, str) else value
+        if Auto in typing.get_args(kind) and word == "auto":
+            return "auto"
+        if type(None) in typing.get_args(kind) and word in (None, "", "none"):
             return None
-        return convert(next(k for k in typing.get_args(kind) if k is not type(None)), value)
+        return convert(typing.get_args(kind)[0], value)
     origin = typing.get_origin(kind) or kind
     if origin is bool:
         return parse_bool(value)
@@ -610,8 +639,8 @@ def describe_type(kind) -> str:
         list: "a list",
         dict: "label: words; label: words",
     }
-    if isinstance(kind, types.UnionType):
-        return f"{describe_type(typing.get_args(kind)[0])} or none"
+    if is_union(kind):
+        return f"{describe_type(typing.get_args(kind)[0])} or {'auto' if Auto in typing.get_args(kind) else 'none'}"
     return names[typing.get_origin(kind) or kind]
 
 

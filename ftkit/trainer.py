@@ -13,7 +13,6 @@ __all__ = ['logger', 'training_arguments', 'check_fields', 'machine_defaults', '
 import dataclasses
 import gc
 import logging
-import time
 import typing
 import weakref
 from pathlib import Path
@@ -49,10 +48,12 @@ from ftkit.training.callbacks import (
     Patience,
     RunLog,
     StopAtStep,
+    Stopwatch,
+    TimeLimit,
     progress_callback,
     unlogged_loss,
 )
-from .training.hardware import pick_device, pick_precision
+from .training.hardware import pick_device, pick_precision, read_peak_memory, reset_peak_memory
 from .training.sampler import EpochSampler
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,9 @@ def training_arguments(
     train_sampling_strategy: str = "group_by_length",  # order of the rows: read by `make_trainer`, for `EpochSampler`
     metric_for_best_model: str = "accuracy",  # the validation metric that chooses the best epoch
     early_stopping_patience: int | None = None,  # evaluations in a row without a better one; None: train to the end
+    minutes: float | None = None,  # the longest time to train: read by `make_trainer`
+    num_threads: int | str = "auto",  # of torch: read by `fine_tune`
+    preflight: str = "true",  # true, false or full: read by `fine_tune`
     seed: int = 42,  # of the new head, dropout and the order of the rows
     **fields,  # any other field of `TrainingArguments`
 ) -> TrainingArguments:
@@ -286,6 +290,8 @@ def make_trainer(
     callbacks = [RunLog(run), Checkpoints(run, args.save_total_limit), NonFiniteGuard(run), progress_callback()]
     if settings.early_stopping_patience:
         callbacks.append(Patience(settings.early_stopping_patience))
+    if settings.minutes:
+        callbacks.append(TimeLimit(run, settings.minutes))
     by_length = np.argsort(tokens["validation"]["length"], kind="stable")
     lengths, strategy = tokens["train"]["length"], settings.train_sampling_strategy
     try:
@@ -384,11 +390,11 @@ def train(
             f"{run.path}: this run is {run.record['status']}. Make a new one: create_run(settings). "
             f"To resume this one: Run.load({str(run.path)!r}).resume()."
         )
-    first, start = weights_sha256(trainer.model), time.monotonic()
-    before = run.record["timing"]["train_seconds"] or 0.0  # seconds, of a resumed run
+    first, spent = weights_sha256(trainer.model), Stopwatch(run)
     check_first_weights(run, first)
     run.update(weights={"first_sha256": first, "final_sha256": None})
     checkpoint = find_resume_point(trainer, run)
+    reset_peak_memory()
     with reading_checkpoint(checkpoint, lambda: trainer.stepped):
         trainer.train(resume_from_checkpoint=checkpoint)
     best = {
@@ -405,8 +411,8 @@ def train(
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
-    timing = {"train_seconds": before + time.monotonic() - start, "total_seconds": None}
-    run.update(weights={"first_sha256": first, "final_sha256": weights_sha256(model)}, best=best, timing=timing)
+    weights = {"first_sha256": first, "final_sha256": weights_sha256(model)}
+    run.update(weights=weights, best=best, timing=spent.read(), peak_bytes=read_peak_memory())
     return model
 
 # %% ../nbs/07_trainer.ipynb #m002
@@ -444,6 +450,7 @@ def train_with_retry(
     tokens: DatasetDict,  # from `Task.tokenize`
     tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
     run: RunFolder,  # its record
+    model: PreTrainedModel | None = None,  # with its first weights, from `Task.load_model`; default: loaded here
 ) -> PreTrainedModel:
     """Load the first weights and train. If memory runs out, start again with smaller batches, as many rows per update.
 
@@ -451,7 +458,7 @@ def train_with_retry(
     """
     while True:
         keys = settings.section("model") | settings.section("model_init")
-        model = task.load_model(tokens, tokenizer, seed=settings.seed, **keys)
+        model = model or task.load_model(tokens, tokenizer, seed=settings.seed, **keys)
         run.update(trainable=trainable_share(model))
         pieces = task.trainer_kwargs(tokens, tokenizer, settings)
         try:
@@ -465,7 +472,7 @@ def train_with_retry(
                     "Free memory and resume again, or start a new run with a smaller per_device_train_batch_size."
                 ) from error
             settings = halve_batch(settings)
-        del model
+        model = None
         gc.collect()
         torch.cuda.empty_cache()  # does nothing without CUDA
         restart_run(run, settings, describe_retry(settings))

@@ -15,7 +15,7 @@ from ftkit.cli.parser import (
     read_options,
     read_settings,
 )
-from ftkit.errors import UserError, escape_controls
+from ftkit.errors import RunFailed, UserError, escape_controls
 from ftkit.intervals import Interval
 from ftkit.settings import KEYS, Settings
 
@@ -93,13 +93,19 @@ def train(args, extra):
 
 def check_names(args, settings: Settings, runs_dir: Path) -> None:
     "Raise `UserError` for a run or a file that cannot be used, before torch is loaded"
-    from ftkit.files.tables import check_source
     from ftkit.runs.folder import check_name, find_run
 
     check_name(args.run, args.runs_dir if args.rerun else runs_dir)
     if name := args.resume or args.rerun:
         find_run(name, runs_dir)
-        return
+    else:
+        check_sources(settings)
+
+
+def check_sources(settings: Settings) -> None:
+    "Raise `UserError` for a file that cannot be read, before torch is loaded"
+    from ftkit.files.tables import check_source
+
     for source in filter(None, (settings.train_file, settings.validation_file, settings.test_file)):
         check_source(source)
 
@@ -261,6 +267,39 @@ def check(args):
     return FOUND if result["findings"] else 0
 
 
+def add_forecast(parser):
+    add_settings(parser)
+
+
+def forecast(args, extra):
+    "Say what a training would take. Nothing is trained, and no run folder is made"
+    from dataclasses import asdict
+
+    settings, runs_dir = read_settings(args, extra), find_runs_dir(args)
+    check_sources(settings)
+    from ftkit.files.atomic import format_bytes
+    from ftkit.fine_tuning import prepare
+    from ftkit.training.forecast import format_seconds
+    from ftkit.views.console import quiet_libraries
+
+    quiet_libraries()
+    found = prepare(settings.replace(preflight="false"), runs_dir=runs_dir).forecast
+    if found is None:
+        raise RunFailed("no forecast: the trial steps ran out of memory, or their loss was not finite.")
+    if args.json:
+        return print_json(asdict(found))
+    print_lines(
+        f"training  {format_seconds(found.train_seconds)} ({format_seconds(found.train_cpu_seconds)} of CPU)",
+        f"in all    {format_seconds(found.total_seconds)}, with predictions, ladder and report",
+        f"memory    {format_bytes(found.peak_bytes)}",
+        f"disk      {format_bytes(found.disk_bytes)}",
+        f"threads   {found.threads}",
+        f"fits      {'yes' if found.fits else 'no: memory or disk of this machine do not suffice'}",
+        "",
+        *found.advice,
+    )
+
+
 def add_runs(parser):
     parser.add_argument("runs", nargs="*", metavar="RUN", help="two runs to compare")
 
@@ -326,6 +365,7 @@ COMMANDS = {
         Command("evaluate", "score a run's model on labelled rows", add_evaluate, evaluate),
         Command("predict", "classify texts with a run's model", add_predict, predict),
         Command("check", "examine labelled rows without training", add_check, check),
+        Command("forecast", "say what a training would take", add_forecast, forecast, takes_training_arguments=True),
         Command("runs", "list the runs, or compare two of them", add_runs, runs),
     )
 }

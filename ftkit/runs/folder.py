@@ -51,8 +51,11 @@ EMPTY = {
     "unfitted": {},
     "verdicts": None,
     "looks": None,
-    "timing": {"train_seconds": None, "total_seconds": None},
-    "forecast": {"train_seconds": None},
+    "timing": {"train_seconds": None, "train_cpu_seconds": None, "total_seconds": None},
+    "peak_bytes": None,
+    "forecast": dict.fromkeys(["train_seconds", "train_cpu_seconds", "total_seconds", "peak_bytes", "disk_bytes"]),
+    "preflight": [],
+    "auto": [],
     "weights": {"first_sha256": None, "final_sha256": None},
     "steps": {},
 }

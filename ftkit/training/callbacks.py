@@ -1,5 +1,6 @@
 "Callbacks of the training: the log, the checkpoints, the stop, and the progress that a person sees."
 
+import logging
 import math
 import shutil
 import signal
@@ -27,6 +28,7 @@ from ftkit.runs.checkpoints import (
 from ftkit.views.console import in_notebook
 from ftkit.views.progress import LiveChart
 
+logger = logging.getLogger(__name__)
 SAVING_SHARE = 0.05  # of the training time, for saving between the epochs' ends
 WRITE_SPEED = 200e6  # bytes per second, assumed until the first checkpoint is written
 
@@ -51,6 +53,21 @@ class RunLog(TrainerCallback):
         self.training = False
 
 
+class Stopwatch:
+    "Measures the training in wall and CPU seconds, those of a resumed run's earlier parts included"
+
+    def __init__(self, run):
+        before = run.record["timing"]
+        self.before = (before["train_seconds"] or 0.0, before.get("train_cpu_seconds") or 0.0)
+        self.began = (time.monotonic(), time.process_time())
+
+    def read(self) -> dict[str, float | None]:
+        "Return `timing` as run.json has it"
+        now = (time.monotonic(), time.process_time())
+        wall, cpu = (before + t - began for before, t, began in zip(self.before, now, self.began))
+        return {"train_seconds": wall, "train_cpu_seconds": cpu, "total_seconds": None}
+
+
 class Checkpoints(TrainerCallback):
     """Saves as often as its share of the time allows, and keeps the newest checkpoints and the best.
 
@@ -72,7 +89,7 @@ class Checkpoints(TrainerCallback):
 
         Raises `RunFailed` if the disk has no room for the checkpoints to keep, the best and a new one.
         """
-        self.began, self.before = time.monotonic(), self.run.record["timing"]["train_seconds"] or 0.0
+        self.began, self.watch = time.monotonic(), Stopwatch(self.run)
         self.saved = self.asked = self.began
         self.first, self.spent = state.global_step, 0.0
         self.bytes = estimate_bytes(model)
@@ -145,10 +162,7 @@ class Checkpoints(TrainerCallback):
         self.saved = time.monotonic()
         self.cost, self.bytes = self.saved - self.asked, count_bytes(checkpoint)
         self.spent += self.cost
-        self.run.update(
-            timing={"train_seconds": self.before + self.saved - self.began, "total_seconds": None},
-            checkpoint_bytes=self.bytes,
-        )
+        self.run.update(timing=self.watch.read(), checkpoint_bytes=self.bytes)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         "Check the best checkpoint before the Trainer loads it at the end. Raises `RunFailed` if it is damaged"
@@ -198,6 +212,43 @@ class EvaluateAtEnd(TrainerCallback):
         if args.eval_strategy == "steps" and state.global_step >= state.max_steps and state.best_metric is None:
             control.should_evaluate = control.should_save = True
         return control
+
+
+class TimeLimit(TrainerCallback):
+    "Stops the training after some minutes, with an evaluation and a checkpoint of its last step"
+
+    def __init__(
+        self,
+        run,  # its record knows what has been spent, and what an evaluation takes
+        minutes: float,  # of training, its evaluations and saves included
+    ):
+        self.run, self.minutes = run, minutes
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        "Start the clock: of a resumed run, what is left of the time"
+        self.watch, self.last = Stopwatch(self.run), time.monotonic()
+        self.reserve = self.run.record["forecast"].get("evaluation_seconds") or 0.0
+
+    def on_step_end(self, args, state, control, **kwargs):
+        "Stop if another step and the evaluation would take longer than there is time"
+        now = time.monotonic()
+        step, self.last = now - self.last, now
+        left = 60 * self.minutes - self.watch.read()["train_seconds"] - self.reserve
+        if left > step or state.global_step >= state.max_steps:
+            return
+        control.should_training_stop = control.should_log = True
+        control.should_evaluate |= args.eval_strategy == "steps"  # else the end of the epoch evaluates and saves
+        control.should_save |= args.eval_strategy == "steps"
+        self.run.update(time_limit={"step": state.global_step, "of": state.max_steps})
+        logger.info(f"minutes = {self.minutes:g}: stopping after step {state.global_step} of {state.max_steps}")
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        "Do not count an evaluation as part of the next step"
+        self.last = time.monotonic()
+
+    def on_save(self, args, state, control, **kwargs):
+        "Nor a save"
+        self.last = time.monotonic()
 
 
 class StopAtStep(TrainerCallback):

@@ -1,9 +1,13 @@
-"The machine: device, precision, attention, and a description for the record."
+"The machine: device, precision, attention, threads, memory, and a description for the record."
 
+import os
 import platform
+import re
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+import psutil
 import torch
 
 
@@ -52,3 +56,54 @@ def describe_machine() -> dict:
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
     }
+
+
+def count_cores() -> int:
+    "Return the processor cores that this process may use"
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def using_threads(
+    threads: int,  # of torch
+):
+    "Use a number of threads, then as many as before"
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def reset_peak_memory() -> None:
+    "Start to measure the highest use of memory anew. Where the system does not allow it, it counts from the start"
+    if pick_device() == "cuda":
+        return torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def read_peak_memory() -> int:
+    "Return the highest use of memory since it was reset, in bytes: of the GPU if there is one, else of this process"
+    if pick_device() == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+    except (OSError, TypeError):
+        return psutil.Process().memory_info().rss
+
+
+def count_usable_memory() -> int:
+    "Return the bytes that this process may use in all: of the GPU if there is one, else of the machine or container"
+    if pick_device() == "cuda":
+        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
+    free = psutil.virtual_memory().available
+    folder = Path("/sys/fs/cgroup")
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with suppress(OSError, ValueError):  # the limit of a container, if there is one
+            free = min(free, int((folder / limit).read_text()) - int((folder / used).read_text()))
+    return free + psutil.Process().memory_info().rss

@@ -5,10 +5,11 @@ from pathlib import Path
 from markupsafe import Markup
 
 from ftkit.errors import UserError, escape_controls
-from ftkit.files.atomic import write_text
+from ftkit.files.atomic import format_bytes, write_text
 from ftkit.metrics import Interval, plot_intervals
 from ftkit.runs.folder import RunFolder
 from ftkit.tasks.base import Task
+from ftkit.training.forecast import format_seconds
 from ftkit.views.charts import curve_figure
 from ftkit.views.html import Section, format_cell, img_tag, table_html, templates
 
@@ -24,6 +25,7 @@ def write_report(
     if record["metrics"]:
         sections += [*score_sections(record), *task.report_sections(run)]
     sections += [data_section(record)] if "data" in record else []
+    sections += [forecast_section(record), preflight_section(record)]
     sections += [settings_section(run, record)]
     page = templates().get_template("report.html.j2")
     html = page.render(
@@ -167,6 +169,34 @@ def data_section(
     notes = f"Dropped: {', '.join(dropped) or 'no row'}. "
     notes += f"Held out from the training rows: {', '.join(held_out) or 'nothing'}."
     return Section("The rows", [table_html(rows), Markup('<p class="muted">{}</p>').format(escape_controls(notes))])
+
+
+def forecast_section(
+    record: dict,  # run.json
+) -> Section | None:
+    "Return what the forecast said and what the training took; None if there was no forecast"
+    said, timing, peak = record["forecast"], record["timing"], record["peak_bytes"]
+    if not said["train_seconds"]:
+        return None
+    rows = [
+        {"": "training", "forecast": format_seconds(said["train_seconds"]), "actual": timing["train_seconds"]},
+        {"": "CPU", "forecast": format_seconds(said["train_cpu_seconds"]), "actual": timing.get("train_cpu_seconds")},
+        {"": "memory", "forecast": format_bytes(said["peak_bytes"]), "actual": peak and format_bytes(peak)},
+    ]
+    for row in rows[:2]:
+        row["actual"] = row["actual"] and format_seconds(row["actual"])
+    limit = record.get("time_limit")
+    ended = f"The training ended at its time limit, after step {limit['step']} of {limit['of']}." if limit else ""
+    return Section("Forecast and actual", [table_html(rows), Markup('<p class="muted">{}</p>').format(ended)])
+
+
+def preflight_section(
+    record: dict,  # run.json
+) -> Section | None:
+    "Return what the checks before the training found; None if there were none"
+    shown = ("name", "level", "seen", "why", "fix")
+    rows = [{key: finding[key] for key in shown} for finding in record["preflight"]]
+    return Section("Checked before the training", [table_html(rows)]) if rows else None
 
 
 def settings_section(

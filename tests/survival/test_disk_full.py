@@ -10,7 +10,7 @@ import pytest
 from runs import ROWS, SHORT_ROWS, act_at_step, read_files, read_fingerprint, read_losses
 
 import ftkit.training.callbacks
-from ftkit.errors import RunFailed
+from ftkit.errors import RunFailed, UserError
 from ftkit.files.atomic import count_bytes
 from ftkit.fine_tuning import Run, fine_tune
 from ftkit.runs.checkpoints import find_newest
@@ -84,12 +84,15 @@ def test_full_disk_refuses_resume(disk, reference, interrupted_runs, settings):
 @pytest.mark.fault("disk full")
 def test_small_disk_is_reported_early(settings, disk):
     fill_disk(disk, 12_000_000)
+    with pytest.raises(UserError, match=r"disk: the run needs 1\d MB, and 12 MB are free in .*--runs_dir"):
+        fine_tune(settings, ROWS, disk, "x")
+    assert not (disk / "x").exists()
     with pytest.raises(
         RunFailed,
         match=r"training, with room for 4 checkpoints, needs 1\d MB, and .* has 12 MB free\. "
         r"Free some space, or give --runs_dir on another disk\.",
     ):
-        fine_tune(settings, ROWS, disk, "x")
+        fine_tune(settings.replace(preflight=False), ROWS, disk, "x")
     assert Run.load("x", disk).history == []
 
 

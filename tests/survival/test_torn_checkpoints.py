@@ -483,7 +483,7 @@ def test_first_evaluation_is_logged_once(settings, tmp_path, left):
 def test_saving_uses_its_share(settings, tmp_path, monkeypatch, steps, seconds):
     "Three epochs by a clock of the test's own, each save 0.6 s: the epochs' ends, and what else can be afforded"
     now, cost, saves, model = 0.0, 0.6, [], torch.nn.Linear(1, 1)
-    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now, process_time=lambda: now))
     monkeypatch.setattr(callbacks, "WRITE_SPEED", estimate_bytes(model) / cost)
     args = SimpleNamespace(output_dir=tmp_path / "staging", save_strategy="epoch", eval_strategy="epoch")
     state = SimpleNamespace(global_step=0, max_steps=3 * steps, num_train_epochs=3, best_global_step=0)

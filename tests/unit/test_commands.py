@@ -92,7 +92,9 @@ def test_train_prints_the_record(trained):
     assert [v["b"] for v in record["verdicts"]] == list(record["baselines"])
     assert {"a", "b", "metric", "difference", "low", "high", "p", "text"} <= set(record["verdicts"][0])
     assert record["timing"]["total_seconds"] > record["timing"]["train_seconds"] > 0
-    assert record["forecast"] == {"train_seconds": None}
+    for key in ("train_seconds", "train_cpu_seconds", "total_seconds", "peak_bytes", "disk_bytes"):
+        assert record["forecast"][key] > 0
+    assert record["timing"]["train_cpu_seconds"] > 0 and record["peak_bytes"] > 0
     assert (
         len(record["weights"]["first_sha256"]) == 64
         and record["weights"]["first_sha256"] != record["weights"]["final_sha256"]
