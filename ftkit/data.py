@@ -365,7 +365,7 @@ def pick_labels(
 # %% ../nbs/03_data.ipynb #e012
 def pick_rows(
     table: Table,  # the rows of one split
-    text_columns: list[str],  # one, or two that are joined
+    text_columns: list[str],  # one, or two that are a pair
     label_column: str,  # its label
     split: str,  # train, validation or test
 ) -> Rows:
@@ -627,7 +627,7 @@ def load_data(
     train_file: str | None = None,  # a file, a pattern, a folder, - for stdin, the URL of a database
     validation_file: str | None = None,  # default: held out from the training rows
     test_file: str | None = None,  # default: held out from the training rows
-    text_column_name: str | None = None,  # default: found by name and content; two names: both are joined
+    text_column_name: str | None = None,  # default: found by name and content; two names: a pair of texts
     label_column_name: str | None = None,  # default: found by name and content
     encoding: str | None = None,  # of the files; default: found
     delimiter: str | None = None,  # of the files; default: found

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from .checks.columns import choose_text
+from .checks.columns import choose_text, join_columns, join_parts
 from .checks.preflight import Plan
 from .data import rows_sha256
 from .errors import UserError
@@ -235,13 +235,12 @@ def read_texts(
     if isinstance(texts, str):
         raise UserError("predict takes a list of texts. Write predict([text]).")
     if isinstance(texts, list | tuple) and not any(isinstance(text, dict) for text in texts):
-        return list(texts)
+        return [join_parts(text) if isinstance(text, tuple) else text for text in texts]  # a tuple: two texts
     found = from_python(texts)
     if isinstance(found, dict):
         raise UserError(f"predict takes rows, not splits ({', '.join(map(str, found))}). Pass one of them.")
     columns, _ = choose_text(found, report["text_column"] if len(found.columns) > 1 else None)
-    values = [found.columns[column] for column in columns]
-    return values[0] if len(values) == 1 else ["\n".join(str(v) for v in row if v is not None) for row in zip(*values)]
+    return join_columns(found, columns)
 
 # %% ../nbs/08_fine_tuning.ipynb #f018
 def check_source(

@@ -41,6 +41,7 @@ from .runs.folder import RunFolder
 from .runs.session import check_first_weights, is_resumed_from_checkpoint, restart_run
 from .settings import Settings, matches_type
 from .tasks.base import Task
+from .tokenizer import model_columns
 from ftkit.training.callbacks import (
     Checkpoints,
     EvaluateAtEnd,
@@ -203,7 +204,7 @@ class OrderedTrainer(Trainer):
         "Return batches of the training rows in the sampler's order"
         a = self.args
         loader = DataLoader(
-            self.train_dataset.select_columns(["input_ids", "attention_mask", "labels"]),
+            self.train_dataset.select_columns(model_columns(self.train_dataset)),
             batch_size=a.train_batch_size,
             sampler=self.sampler,
             collate_fn=self.data_collator,

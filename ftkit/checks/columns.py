@@ -13,6 +13,7 @@ from ftkit.errors import UserError, did_you_mean
 from ftkit.files.rows import Table
 
 SURROGATE = re.compile("[\ud800-\udfff]")
+PAIR = "\ufdd0"  # between the two texts of a row: Unicode reserves this code point for programs, so no text holds it
 
 TEXT_NAMES = (
     "text",
@@ -253,12 +254,39 @@ def get_texts(
 
 def join_texts(
     table: Table,  # the rows of one split
-    columns: list[str],  # one, or several that are joined
+    columns: list[str],  # one, two that are a pair, or more that are joined
     split: str,  # for the message
 ) -> list[str | None]:
-    "Return one text a row: several columns are joined by a line break. Raises `UserError` for a value that is no text"
-    parts = [get_texts(table, column, split) for column in columns]
-    return parts[0] if len(parts) == 1 else ["\n".join(p for p in row if not is_blank(p)) for row in zip(*parts)]
+    "Return one text a row. Raises `UserError` for a value that is no text"
+    for column in columns:
+        get_texts(table, column, split)
+    return join_columns(table, columns)
+
+
+def join_columns(
+    table: Table,  # rows
+    columns: list[str],  # one, two that are a pair, or more that are joined
+) -> list:
+    "Return one text a row, whatever a column of one text holds"
+    values = [table.columns[column] for column in columns]
+    return values[0] if len(values) == 1 else [join_parts(row) for row in zip(*values)]
+
+
+def join_parts(
+    parts: tuple,  # the texts of one row
+) -> str:
+    "Return two texts as a pair, of which one may be empty; more are joined by line breaks. All blank: an empty text"
+    texts = ["" if is_blank(part) else str(part).replace(PAIR, "") for part in parts]
+    if len(texts) == 2 and any(texts):
+        return PAIR.join(texts)
+    return "\n".join(filter(None, texts))
+
+
+def show_pair(
+    text: object,  # a text, or anything else
+) -> object:
+    "Return a text for a person, a file or a model that takes no pairs: a line break between its two texts"
+    return text.strip(PAIR).replace(PAIR, "\n") if isinstance(text, str) else text
 
 
 def simplify(

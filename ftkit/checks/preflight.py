@@ -22,6 +22,7 @@ from ftkit.files.atomic import format_bytes, sha256_json
 from ftkit.objective import Objective
 from ftkit.settings import Settings
 from ftkit.tasks.base import Task
+from ftkit.tokenizer import model_columns
 from ftkit.trainer import check_can_finish
 from ftkit.training.forecast import Forecast, count_free_disk, forecast_disk, make_forecast
 from ftkit.training.hardware import count_usable_memory, pick_device
@@ -163,7 +164,7 @@ def first_rows(
 ) -> list[dict]:
     "Return the tokens of the first training rows"
     rows = plan.tokens["train"].select(range(min(ROWS, len(plan.tokens["train"]))))
-    return list(rows.select_columns(["input_ids", "attention_mask", "labels"]))
+    return list(rows.select_columns(model_columns(rows)))
 
 
 def run_model(

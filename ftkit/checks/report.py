@@ -60,7 +60,7 @@ def examine(
 
 def read_pairs(
     table: Table,  # the rows of one split
-    text_columns: list[str],  # one, or two that are joined
+    text_columns: list[str],  # one, or two that are a pair
     label_column: str,  # its label
     split: str,  # for the message
 ) -> tuple[list, list]:

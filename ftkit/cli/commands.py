@@ -195,6 +195,7 @@ def predict(args):
     "Answer texts with a run's model"
     from tqdm import tqdm
 
+    from ftkit.checks.columns import show_pair
     from ftkit.serving.batch import check_output, write_rows
     from ftkit.views.console import quiet_libraries
 
@@ -217,12 +218,12 @@ def predict(args):
             print_json(row)
         else:
             answer = (row["label"], f"{row['score']:.3f}") if "label" in row else ("error", row["error"])
-            print_lines("\t".join([*map(escape_controls, answer), repr(text)]), keep="\t")
+            print_lines("\t".join([*map(escape_controls, answer), repr(show_pair(text))]), keep="\t")
 
 
 def read_texts(run, args) -> tuple[list, dict[str, list]]:
     "Return the texts on the command line, on stdin, or in a file, and the other columns of the file"
-    from ftkit.checks.columns import choose_text
+    from ftkit.checks.columns import choose_text, join_columns
     from ftkit.files.rows import ReadOptions
     from ftkit.files.tables import read_table
 
@@ -237,10 +238,8 @@ def read_texts(run, args) -> tuple[list, dict[str, list]]:
     table = read_table(file, ReadOptions(**read_options(args)))
     wanted = args.text_column_name or (run.data["text_column"] if len(table.columns) > 1 else None)
     columns, _ = choose_text(table, wanted)
-    texts = table.columns[columns[0]]
-    if len(columns) > 1:
-        texts = ["\n".join(str(p) for p in row if p is not None) for row in zip(*(table.columns[c] for c in columns))]
-    return texts, {name: values for name, values in table.columns.items() if name not in columns}
+    others = {name: values for name, values in table.columns.items() if name not in columns}
+    return join_columns(table, columns), others
 
 
 def add_check(parser):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from ftkit.checks.columns import show_pair
 from ftkit.errors import UserError
 from ftkit.files.atomic import discard, replacing
 
@@ -63,6 +64,7 @@ def write_rows(
 ) -> int:
     "Write one line for each text, in order. Return how many texts were changed: .csv makes formulas harmless"
     check_output(out, force=force)
+    texts = [show_pair(text) for text in texts]
     others = {f"{name}_" if name in OWN else name: values for name, values in (others or {}).items()}
     try:
         discard_leftovers(out)

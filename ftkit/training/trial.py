@@ -23,6 +23,7 @@ from transformers import PreTrainedModel, TrainingArguments
 from ftkit.errors import is_out_of_memory
 from ftkit.files.atomic import sha256_json, write_json
 from ftkit.settings import Settings
+from ftkit.tokenizer import model_columns
 from ftkit.training.hardware import (
     count_cores,
     pick_device,
@@ -113,7 +114,7 @@ def run_trial(
     median, longest = (int(order[int(q * (len(order) - 1))]) for q in (0.5, 0.99))
 
     def load(i):
-        features = tokens["train"].select(rows[i]).select_columns(["input_ids", "attention_mask", "labels"])
+        features = tokens["train"].select(rows[i]).select_columns(model_columns(tokens["train"]))
         return data_collator(list(features)).to(model.device)
 
     known = KnownThreads(runs_dir, model, settings, int(sizes[median]))
@@ -310,7 +311,9 @@ def time_forward(
     size = settings.per_device_eval_batch_size
     first = max(0, len(order) // 2 - size // 2)
     chosen = rows.select(order[first : first + size])
-    batch = data_collator(list(chosen.select_columns(["input_ids", "attention_mask"]))).to(model.device)
+    batch = data_collator(list(chosen.select_columns([n for n in model_columns(chosen) if n != "labels"]))).to(
+        model.device
+    )
     model.eval()
     with using_threads(threads):
         start, cpu = read_clock(model), time.process_time()

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from ftkit.checks.columns import show_pair
 from ftkit.errors import escape_controls
 from ftkit.views.charts import to_png
 
@@ -50,7 +51,7 @@ def shorten(
     limit: int = 600,  # characters
 ) -> str:
     "Return the first `limit` characters of a text, control characters written out"
-    text = str(value)
+    text = str(show_pair(value))
     return escape_controls(text[:limit], keep) + (" …" if len(text) > limit else "")
 
 

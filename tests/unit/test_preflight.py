@@ -186,9 +186,7 @@ def test_starter_raises_no_alarm(tmp_path, method):
 
 def test_refused_training_leaves_no_folder(tiny, tmp_path, monkeypatch):
     fill_disk(None, monkeypatch)
-    with pytest.raises(
-        UserError, match=r"disk: .* and 1.0 kB are free in .*Free some, or give"
-    ):
+    with pytest.raises(UserError, match=r"disk: .* and 1.0 kB are free in .*Free some, or give"):
         fine_tune(quick_settings(tiny), small_dataset(), tmp_path / "runs", "x")
     assert not list((tmp_path / "runs").glob("*"))
 
