@@ -15,13 +15,17 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDatasetDict, Value, load_dataset
 from sklearn.model_selection import train_test_split
+from tqdm import tqdm
 
 from .checks.columns import choose_label, choose_text, find_named, get_column, get_texts, join_texts, profile
 from .checks.duplicates import normalise
@@ -33,6 +37,7 @@ from .files.columnar import from_python
 from .files.rows import ReadOptions, Table
 from .files.tables import read_table, read_tables
 from .starter import posts_path
+from .views.console import in_notebook
 
 # %% ../nbs/03_data.ipynb #c004
 SPLITS = ("train", "validation", "test")
@@ -298,7 +303,10 @@ def as_dataset(
     features = Features(
         text=Value("string"), label=ClassLabel(names=names), **{n: Value("string") for n in extras or {}}
     )
-    return Dataset.from_dict({"text": texts, "label": [ids[x] for x in labels], **(extras or {})}, features=features)
+    columns = {"text": texts, "label": [ids[x] for x in labels], **(extras or {})}
+    arrays = [pa.array(values, features.arrow_schema.field(n).type) for n, values in columns.items()]
+    table = pa.table(arrays, schema=features.arrow_schema)
+    return Dataset(table, fingerprint=uuid4().hex)  # a given one: `datasets` would pickle all rows to make it
 
 # %% ../nbs/03_data.ipynb #c070
 def sample(
@@ -315,10 +323,11 @@ def rows_sha256(
 ) -> str:
     "Return the fingerprint of texts and labels in their order: two runs with the same one saw the same rows"
     digest, names = hashlib.sha256(), rows.features["label"].names
-    for text, label in zip(rows["text"], rows["label"]):
-        for part in (text, names[label]):
-            data = part.encode("utf-8", "surrogatepass")
-            digest.update(len(data).to_bytes(8, "big") + data)
+    for batch in rows.select_columns(["text", "label"]).with_format("arrow").iter(batch_size=10_000):
+        for text, label in zip(batch["text"].to_pylist(), batch["label"].to_pylist()):
+            for part in (text, names[label]):
+                data = part.encode("utf-8", "surrogatepass")
+                digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()
 
 # %% ../nbs/03_data.ipynb #c078
@@ -648,23 +657,29 @@ def load_data(
     "Load, clean, split, sample. Return `text` and `label` (a ClassLabel) in train, validation and test, and a report"
     quoting = "none" if quoting == "literal" else quoting
     options = ReadOptions(encoding, delimiter, quoting, tuple(column_names), sheet_name, sql_query)
+    bar = tqdm(total=4, desc="rows", unit="step", file=sys.stderr, disable=in_notebook() or None, leave=False, delay=2)
     tables = read_source(dataset, dataset_name, dataset_config_name, train_file, validation_file, test_file, options)
+    bar.update()
     parts, report = pick_parts(tables, text_column_name, label_column_name, ignore_labels)
     ignored = {label_key(name) for name in ignore_labels}
     order = [n for n in tables["train"].orders.get(report["label_column"], []) if label_key(n) not in ignored]
     names = report["labels"] = order_labels(parts["train"].labels, order)
     report["notes"] += [f"label '{n}' has no training rows" for n in names if n not in set(parts["train"].labels)]
+    bar.update()
     sizes = {"test": test_size, "validation": validation_size}
     report["held_out"] = hold_out(parts, sizes, data_seed, group_column_name, time_column_name, report["notes"])
     limits = {"train": max_train_samples, "validation": max_eval_samples, "test": max_predict_samples}
+    bar.update()
     check_sample(parts["train"], names, max_train_samples, data_seed)
     data = DatasetDict()
+    del tables  # a million rows are large
     for split in SPLITS:
-        own = parts[split]
+        own = parts.pop(split)
         data[split] = sample(as_dataset(own.texts, own.labels, names, split, own.extras), limits[split], data_seed)
         counts = np.bincount(data[split]["label"], minlength=len(names))
         labels = {name: int(count) for name, count in zip(names, counts)}
         report[split] = {"rows": len(data[split]), "sha256": rows_sha256(data[split]), "labels": labels}
+    bar.close()
     report["lines"] = [describe_split(split, report) for split in SPLITS]
     return data, report
 

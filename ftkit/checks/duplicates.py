@@ -11,7 +11,9 @@ def normalise(
 
     A text of nothing but addresses and @names keeps them: two links to two pages are two texts.
     """
-    text = " ".join(unicodedata.normalize("NFKC", text).lower().split())
+    text = " ".join((text if text.isascii() else unicodedata.normalize("NFKC", text)).lower().split())
+    if "@" not in text and "http" not in text and "www." not in text:
+        return text
     reduced = re.sub(r"https?://\S+|www\.\S+", "<url>", text)
     reduced = re.sub(r"@\w+", "<user>", reduced)
     rest = reduced.replace("<url>", "").replace("<user>", "")

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from decimal import Decimal
+from functools import lru_cache
 
 from ftkit.errors import escape_controls
 
@@ -15,6 +16,7 @@ AROUND = re.compile(r"^(=?[\"'“”‘’«»]*)(.*?\w)[.,;:]?[\"'“”‘’�
 PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?")  # 007 is a code
 
 
+@lru_cache(10_000)
 def label_key(
     name: str,  # a label as it was read
 ) -> str:

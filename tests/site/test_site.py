@@ -10,6 +10,8 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow  # the build takes half a minute; the workflow `docs` builds the site of every change
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):

@@ -7,7 +7,8 @@ import zipfile
 
 import pandas as pd
 import pytest
-from corpus import ROWS, Case, join, join_json, join_plain, judge, make_rows
+ffrom ftkit.checks.columns import PAIR
+rom corpus import ROWS, Case, join, join_json, join_plain, judge, make_rows
 
 NAMES = ("pos", "neg", "neu")
 
@@ -251,7 +252,7 @@ PASSAGE = lambda i, t, x: (
     f"Passage {i}: a longer text about {t.split()[1]} and what came of it, told by those who saw it"
 )
 BOTH = r"would both do as {}.*Write {}_column_name"
-WIDE = [(f"{t}\n{PASSAGE(i, t, x)}", x) for i, (t, x) in enumerate(ROWS)]
+WIDE = [(f"{t}{PAIR}{PASSAGE(i, t, x)}", x) for i, (t, x) in enumerate(ROWS)]
 
 COLUMNS = [
     Case("A8", "question.csv", table(question=TEXT, passage=PASSAGE, label=LABEL), says=BOTH.format("text", "text")),

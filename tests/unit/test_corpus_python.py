@@ -11,6 +11,7 @@ import pytest
 from corpus import ROWS, count, join, load, make_rows, refuse, run_check
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, IterableDatasetDict, Value
 
+from ftkit.checks.columns import PAIR
 from ftkit.data import load_data, load_rows
 from ftkit.fine_tuning import read_texts, with_rows
 from ftkit.serving.batch import write_rows
@@ -598,10 +599,10 @@ def test_file_that_replaces_a_split_is_said(tmp_path):
     assert any(note.startswith("validation_file takes the place of the validation rows") for note in report["notes"])
 
 
-def test_two_text_columns_are_joined():
+def test_two_text_columns_are_a_pair():
     frame = FRAME.assign(question=[f"Is it {i}?" for i in range(60)]).rename(columns={"text": "passage"})
     found, report, _ = load(dataset=frame, text_column_name="question, passage", label_column_name="label")
-    assert found == Counter((f"Is it {i}?\n{t}", x) for i, (t, x) in enumerate(ROWS))
+    assert found == Counter((f"Is it {i}?{PAIR}{t}", x) for i, (t, x) in enumerate(ROWS))
     assert report["text_column"] == "question, passage"
-    assert read_texts(frame, report)[0] == f"Is it 0?\n{ROWS[0][0]}"
+    assert read_texts(frame, report)[0] == f"Is it 0?{PAIR}{ROWS[0][0]}"
     count("F", "read as meant")
