@@ -7,8 +7,9 @@ import zipfile
 
 import pandas as pd
 import pytest
-ffrom ftkit.checks.columns import PAIR
-rom corpus import ROWS, Case, join, join_json, join_plain, judge, make_rows
+from corpus import ROWS, Case, join, join_json, join_plain, judge, make_rows
+
+from ftkit.checks.columns import PAIR
 
 NAMES = ("pos", "neg", "neu")
 
