@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from corpus import ROWS, Case, join, join_json, join_plain, judge, make_rows
 
-from ftkit.checks.columns import PAIR
+from ftkit.checks.columns import PAIR as BORDER
 
 NAMES = ("pos", "neg", "neu")
 
@@ -253,7 +253,7 @@ PASSAGE = lambda i, t, x: (
     f"Passage {i}: a longer text about {t.split()[1]} and what came of it, told by those who saw it"
 )
 BOTH = r"would both do as {}.*Write {}_column_name"
-WIDE = [(f"{t}{PAIR}{PASSAGE(i, t, x)}", x) for i, (t, x) in enumerate(ROWS)]
+WIDE = [(f"{t}{BORDER}{PASSAGE(i, t, x)}", x) for i, (t, x) in enumerate(ROWS)]
 
 COLUMNS = [
     Case("A8", "question.csv", table(question=TEXT, passage=PASSAGE, label=LABEL), says=BOTH.format("text", "text")),
