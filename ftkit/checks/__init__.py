@@ -1,1 +1,1 @@
-"Checks on data that need neither torch nor transformers."
+"Checks on data, without torch and transformers; `preflight` checks a whole plan before its training, and needs both."
