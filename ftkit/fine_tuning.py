@@ -23,7 +23,7 @@ from .files.columnar import from_python
 from .files.tables import find_files
 from .intervals import Interval
 from .metrics import Verdict
-from .model_init import weights_sha256
+from .model_init import PROMPTS, weights_sha256
 from .objective import FrozenModel, Objective, ladder
 from .runs.comparison import describe_changes, diff_records, judge_rerun
 from .runs.folder import RunFolder, check_name, default_runs_dir, package_versions
@@ -186,6 +186,8 @@ def with_limit(
 ) -> Settings:
     "Return the settings with the limit of tokens that is really used, which the run keeps"
     limit = fit_length(settings.max_seq_length, tokenizer)
+    if settings.method in PROMPTS:  # their vectors take positions too
+        limit = min(limit, max(1, tokenizer.model_max_length - settings.num_virtual_tokens))
     if limit < settings.max_seq_length:
         logger.info(f"max_seq_length = {settings.max_seq_length}: the model reads {limit} tokens at most")
     return settings.replace(max_seq_length=limit)

@@ -33,12 +33,15 @@ MANY_UNKNOWN = 0.2  # share of a label's tokens that the tokenizer does not know
 MANY_CUT = 0.2  # share of a label's texts that the limit cuts
 ROWS = 8  # of a batch that a check reads
 OVERFIT_STEPS = 30  # updates on one batch, with `preflight = full`
-RATES = {
+RATES = {  # usual learning rates of a method: lowest, highest
     "full": (5e-6, 1e-3),
     "top_k": (5e-6, 5e-3),
     "lora": (2e-5, 1e-2),
+    "ia3": (1e-4, 0.1),
+    "prompt": (1e-4, 0.5),
+    "prefix": (1e-4, 0.5),
     "head": (1e-4, 0.5),
-}  # usual: lowest, highest
+}
 logger = logging.getLogger(__name__)
 
 
@@ -283,7 +286,7 @@ def check_trainable(plan: Plan) -> tuple:
     trained = {name: p.numel() for name, p in plan.model.named_parameters() if p.requires_grad}
     total = sum(p.numel() for p in plan.model.parameters())
     if not trained:
-        return REFUSE, "no weight of the model trains", why, "Write method = full, lora, ia3, top_k or head."
+        return REFUSE, "no weight of the model trains", why, "Write method = full or lora."
     parts = sorted({name.partition(".")[0] for name in trained})
     count = sum(trained.values())
     return OK, f"{count:,} of {total:,} weights train ({count / total:.1%}), in {', '.join(parts)}", why
@@ -350,7 +353,7 @@ def check_overfit(plan: Plan) -> tuple:
     why = "A model that cannot learn eight rows by heart has a fault: loss, labels or frozen weights."
     model, rows = copy.deepcopy(plan.model), first_rows(plan)
     trained = [p for p in model.parameters() if p.requires_grad]
-    rate = {"full": 3e-4, "top_k": 1e-3, "lora": 3e-3, "ia3": 3e-2, "head": 5e-2}.get(plan.settings.method, 3e-4)
+    rate = RATES.get(plan.settings.method, RATES["full"])[1] / 3  # high: eight rows have to be learned by heart
     optimizer, losses = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0), []
     for _ in range(OVERFIT_STEPS):
         loss = run_model(plan, rows, model=model)[1]

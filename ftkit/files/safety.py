@@ -71,6 +71,20 @@ def check_model(
     check_tokenizer_config(name, revision)
 
 
+def read_adapter(
+    folder: Path,  # model/adapter of a run
+) -> tuple[str, str]:
+    "Return name and revision of the base model. Raises `UserError` for an adapter that PEFT would run code for"
+    check_links(folder, folder.iterdir())
+    config = read_json_object(folder / "adapter_config.json")
+    known = config.get("peft_type") in ("PROMPT_TUNING", "PREFIX_TUNING") and not config.get("auto_mapping")
+    plain = config.get("prompt_tuning_init", "RANDOM") == "RANDOM" and (folder / "adapter_model.safetensors").is_file()
+    name, revision = config.get("base_model_name_or_path"), config.get("revision") or "main"
+    if not (known and plain and isinstance(name, str) and isinstance(revision, str)):
+        raise UserError(f"{folder}: is not an adapter as ftkit writes it: prompt or prefix, in safetensors.")
+    return name, revision
+
+
 def find_foreign_shard(
     index: Path,  # of weights in several files
 ) -> str | None:

@@ -140,7 +140,7 @@ def estimate_bytes(
 ) -> int:
     "Estimate the size of one checkpoint: the weights that are saved and AdamW's two moments, in float32"
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    saved = trained if hasattr(model, "merge_and_unload") else sum(p.numel() for p in model.parameters())
+    saved = trained if hasattr(model, "peft_config") else sum(p.numel() for p in model.parameters())
     return 4 * saved + 8 * trained + 100_000
 
 

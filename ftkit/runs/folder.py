@@ -234,9 +234,14 @@ class RunFolder:
     ) -> None:
         "Replace model/: weights as safetensors, tokenizer and configuration, with the permissions of the umask"
         with replacing(self.path / "model") as temporary:
-            model.save_pretrained(temporary)
+            if hasattr(model, "peft_config"):  # an adapter that cannot be merged: without the weights of its base
+                model.config.save_pretrained(temporary)
+                model.save_pretrained(temporary / "adapter")
+                (temporary / "adapter/README.md").unlink(missing_ok=True)
+            else:
+                model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
-            for file in temporary.iterdir():
+            for file in temporary.rglob("*"):
                 apply_umask(file)
 
     def advise_unfinished(self) -> str:

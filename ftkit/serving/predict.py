@@ -2,14 +2,17 @@
 
 import logging
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from peft import PeftModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ftkit.errors import UNSEEN, RunFailed, is_out_of_memory
-from ftkit.files.safety import check_model, loading
+from ftkit.files.safety import check_model, loading, read_adapter
 from ftkit.metrics import softmax
+from ftkit.model import resolve_model
 from ftkit.objective import iter_batches
 from ftkit.training.hardware import pick_attention
 
@@ -22,11 +25,28 @@ def open_model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     "Return a fine-tuned model, ready to predict, and its tokenizer. Raises `UserError` if it cannot be loaded"
     check_model(str(folder))
+    keys = {"use_safetensors": True, "trust_remote_code": False, "attn_implementation": pick_attention()}
     with loading(str(folder)):
-        model = kind.from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=False, attn_implementation=pick_attention()
-        )
+        if (adapter := Path(folder) / "adapter").is_dir():
+            model = open_adapter(adapter, kind, **keys)
+        else:
+            model = kind.from_pretrained(folder, **keys)
         return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def open_adapter(
+    adapter: Path,  # model/adapter of a run
+    kind,  # such as `AutoModelForSequenceClassification`
+    **keys,  # of `from_pretrained`
+) -> PreTrainedModel:
+    "Return the base model that an adapter names, with the adapter"
+    name, revision = read_adapter(adapter)
+    check_model(resolve_model(name), revision)
+    config = AutoConfig.from_pretrained(adapter.parent, trust_remote_code=False)
+    keys = {**keys, "config": config, "revision": revision, "ignore_mismatched_sizes": True, "dtype": torch.float32}
+    with torch.random.fork_rng():  # a head is drawn, and replaced by the adapter's
+        model = kind.from_pretrained(resolve_model(name), **keys)
+    return PeftModel.from_pretrained(model, adapter)
 
 
 @torch.inference_mode()

@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from ftkit.files.atomic import write_text
 from ftkit.metrics import Interval
+from ftkit.model_init import PROMPTS
 from ftkit.runs.folder import RunFolder
 from ftkit.tasks.base import Task
 from ftkit.views.html import escape_markdown, shorten, templates
@@ -54,6 +55,7 @@ def render_card(
             labels=run.labels,
             scores=list_scores(test, task),
             settings=settings,
+            adapter=settings.method in PROMPTS,
             looks=describe_looks(record["looks"]),
             headline=spell_metric(task.headline),
             rungs=rungs,
