@@ -35,13 +35,13 @@ def run_grid(
 def read_grid(
     report: Path,  # the file of pytest's results
 ) -> dict[str, dict[str, str]]:
-    "Return kind -> method -> outcome"
-    refused = dict(re.findall(r'\("(\w[\w-]*", "\w+)"\): "([^"]*)"', TEST.read_text(encoding="utf-8")))
+    "Return kind -> method -> outcome: the tests note what was said when a pair was refused"
     grid: dict[str, dict[str, str]] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         kind, _, method = re.search(r"\[(.+)\]", case.get("name"))[1].rpartition("-")
         failed = case.find("failure") is not None or case.find("error") is not None
-        reason = refused.get(f'{kind}", "{method}')
+        said = [p.get("value") for p in case.iter("property") if p.get("name") == "refused"]
+        reason = said[0].partition(" (")[0].partition(". ")[0] if said else None
         grid.setdefault(kind, {})[method] = "fails" if failed else f"refused: {reason}" if reason else "trains"
     return grid
 
@@ -57,8 +57,9 @@ def format_grid(
         "",
         f"Made by `python bench/architectures.py` on {date.today()}: Python {platform.python_version()}, {versions}.",
         "Tiny models with random weights, one epoch on 60 rows each. *trains* means: the run ends, its weights have",
-        "changed, the saved model opens in a plain pipeline and answers as the run does, and every text gets the same",
-        "logits alone and in a batch. *refused* means: one line before anything starts, and no folder.",
+        "changed, the saved model opens in a plain pipeline (a prompt, which is an adapter: in ftkit) and answers as the",
+        "run does, and every text gets the same logits alone and in a batch. *refused* means: one line before anything",
+        "starts, and no folder.",
         "",
         "| architecture | " + " | ".join(f"`{method}`" for method in methods) + " |",
         "|---|" + "---|" * len(methods),
