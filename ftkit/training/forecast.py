@@ -19,7 +19,7 @@ from ftkit.training.callbacks import SAVING_SHARE
 from ftkit.training.hardware import count_usable_memory, pick_device, pick_precision
 from ftkit.training.trial import Trial, count_tokens, list_batches
 
-STEP_SECONDS = 0.015  # of the Trainer's own work in each batch: its callbacks, its log
+STEP_SECONDS = 0.01  # of the Trainer's own work in each batch: its callbacks, its log
 EVALUATION_SECONDS = 0.2  # of an evaluation and its save, whatever the size: scores, log, record
 SAVE_SPEED = 400e6  # bytes per CPU second of a checkpoint: written, read back and hashed
 PROMPT_TOKENS = 20  # of a prompt, besides its texts
