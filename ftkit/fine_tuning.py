@@ -274,11 +274,15 @@ def repeat_run(
     root = Path(runs_dir) if runs_dir is not None else run.path.absolute().parent
     check_name(name, root)
     check_source(run, dataset)
-    report = run.task.load_data(dataset, **run.settings.section("data"))[1]
-    now = {"data": report, "versions": package_versions(), "machine": describe_machine()}
+    settings, threads = run.settings, run.record["machine"]["threads"]
+    if settings.num_threads == "auto":  # of a run that is older than the key
+        settings = settings.replace(num_threads=threads)
+    report = run.task.load_data(dataset, **settings.section("data"))[1]
+    with using_threads(settings.num_threads):
+        now = {"data": report, "versions": package_versions(), "machine": describe_machine()}
     for line in describe_changes(diff_records(run.record, now), "{} then, {} now"):
         logger.warning(f"changed since {run.path.name} was made: {line}")
-    again = fine_tune(run.settings, dataset, root, name)
+    again = fine_tune(settings, dataset, root, name)
     again.update(rerun=judge_rerun(run, again, run.task))
     return again
 

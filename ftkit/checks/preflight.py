@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 
 from ftkit.errors import UserError
 from ftkit.files.atomic import format_bytes, sha256_json
+from ftkit.model_init import describe_labels
 from ftkit.objective import Objective
 from ftkit.settings import Settings
 from ftkit.tasks.base import Task
@@ -244,10 +245,12 @@ def check_labels(plan: Plan) -> tuple:
     }
     unseen = [n for n in missing["train"] if any(n not in gone for split, gone in missing.items() if split != "train")]
     if unseen:
-        seen = f"no training row has the label {', '.join(unseen)}, but other rows do"
+        seen = f"no training row has the label {describe_labels(unseen)}, but other rows do"
         return REFUSE, seen, why, "Add training rows, or leave the label out with ignore_labels."
     if any(missing.values()):
-        seen = "; ".join(f"{split} has no row of {', '.join(names)}" for split, names in missing.items() if names)
+        seen = "; ".join(
+            f"{split} has no row of {describe_labels(names)}" for split, names in missing.items() if names
+        )
         return WARN, seen, why, "Add rows, or leave the label out with ignore_labels."
     return OK, f"all {len(plan.labels)} labels have rows in all splits", why
 

@@ -156,3 +156,15 @@ def test_number_of_threads_is_kept(tiny, tmp_path):
 def test_wrong_number_of_threads_is_refused(wrong, ftkit, tmp_path):
     done = ftkit("train", "--num_threads", wrong, cwd=tmp_path)
     assert done.returncode == 2 and "num_threads" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_rerun_uses_the_threads_of_the_run(tiny, tmp_path, caplog):
+    before = torch.get_num_threads()
+    settings = quick_settings(tiny, num_train_epochs=1, num_threads=before + 1)
+    run = fine_tune(settings, small_dataset(), tmp_path, "x")
+    again = run.rerun(small_dataset(), "again")
+    assert again.record["machine"]["threads"] == before + 1 and again.record["rerun"]["outcome"] == "identical"
+    assert "threads" not in caplog.text
+    old = (run.path / "settings.ini").read_text().replace(f"num_threads = {before + 1}", "num_threads = auto")
+    (run.path / "settings.ini").write_text(old)  # as in a run of an older version
+    assert run.rerun(small_dataset(), "older").record["machine"]["threads"] == before + 1
