@@ -13,6 +13,7 @@ import logging
 import os
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .checks.columns import choose_text, join_columns, join_parts
@@ -274,7 +275,7 @@ def repeat_run(
     root = Path(runs_dir) if runs_dir is not None else run.path.absolute().parent
     check_name(name, root)
     check_source(run, dataset)
-    settings, threads = run.settings, run.record["machine"]["threads"]
+    settings, threads = run.settings, run.record.get("machine", {}).get("threads", torch.get_num_threads())
     if settings.num_threads == "auto":  # of a run that is older than the key
         settings = settings.replace(num_threads=threads)
     report = run.task.load_data(dataset, **settings.section("data"))[1]

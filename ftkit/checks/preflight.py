@@ -337,9 +337,9 @@ def check_forecast(plan: Plan) -> tuple:
 def check_disk(plan: Plan) -> tuple:
     why = "A full disk ends the training."
     needed, free = forecast_disk(plan.model, plan.args), count_free_disk(plan.runs_dir)
-    seen = f"the run needs {format_bytes(needed)}, and {format_bytes(free)} are free in {plan.runs_dir}"
+    seen = f"the run needs {format_bytes(needed)}, and {format_bytes(free)} are free"
     if needed > free:
-        return REFUSE, seen, why, "Free some, or give another --runs_dir."
+        return REFUSE, f"{seen} in {plan.runs_dir}", why, "Free some, or give another --runs_dir."
     return OK, seen, why
 
 

@@ -294,7 +294,7 @@ def describe_changes(
                 else format_short(v)
                 for v in pair
             )
-            hint = f" (OMP_NUM_THREADS={one} repeats the first)" if name == "threads" else ""
+            hint = f" (num_threads = {one} repeats the first)" if name == "threads" else ""
             found.append(f"{WORDS.get(name, name)}: {pattern.format(one, two)}{hint}")
     return found
 

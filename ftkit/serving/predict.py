@@ -25,28 +25,35 @@ def open_model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     "Return a fine-tuned model, ready to predict, and its tokenizer. Raises `UserError` if it cannot be loaded"
     check_model(str(folder))
-    keys = {"use_safetensors": True, "trust_remote_code": False, "attn_implementation": pick_attention()}
     with loading(str(folder)):
         if (adapter := Path(folder) / "adapter").is_dir():
-            model = open_adapter(adapter, kind, **keys)
+            model = open_adapter(adapter, kind)
         else:
-            model = kind.from_pretrained(folder, **keys)
+            model = kind.from_pretrained(
+                folder, use_safetensors=True, trust_remote_code=False, attn_implementation=pick_attention()
+            )
         return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def open_adapter(
     adapter: Path,  # model/adapter of a run
     kind,  # such as `AutoModelForSequenceClassification`
-    **keys,  # of `from_pretrained`
 ) -> PreTrainedModel:
     "Return the base model that an adapter names, with the adapter"
     name, revision = read_adapter(adapter)
     check_model(resolve_model(name), revision)
-    config = AutoConfig.from_pretrained(adapter.parent, trust_remote_code=False)
-    keys = {**keys, "config": config, "revision": revision, "ignore_mismatched_sizes": True, "dtype": torch.float32}
     with torch.random.fork_rng():  # a head is drawn, and replaced by the adapter's
-        model = kind.from_pretrained(resolve_model(name), **keys)
-    return PeftModel.from_pretrained(model, adapter)
+        model = kind.from_pretrained(
+            resolve_model(name),
+            config=AutoConfig.from_pretrained(adapter.parent, trust_remote_code=False),
+            revision=revision,
+            dtype=torch.float32,
+            attn_implementation=pick_attention(),
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    return PeftModel.from_pretrained(model, adapter, use_safetensors=True, trust_remote_code=False)
 
 
 @torch.inference_mode()

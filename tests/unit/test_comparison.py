@@ -103,14 +103,10 @@ def test_changed_rows_are_named(folder, copied, tmp_path, capsys, split):
 
 
 def test_changed_threads_are_named(copied, capsys):
-    first, before = copied(), torch.get_num_threads()
-    torch.set_num_threads(3 - before)
-    try:
-        said = first.rerun().record["rerun"]
-    finally:
-        torch.set_num_threads(before)
-    assert said["outcome"] == "within noise" and said["changed"] == {"machine": {"threads": [before, 3 - before]}}
-    cause = f"threads: {before} then, {3 - before} now (OMP_NUM_THREADS={before} repeats the first)"
+    before = torch.get_num_threads()
+    said = copied(num_threads=3 - before).rerun().record["rerun"]
+    assert said["outcome"] == "within noise" and said["changed"]["machine"] == {"threads": [before, 3 - before]}
+    cause = f"threads: {before} then, {3 - before} now (num_threads = {before} repeats the first)"
     assert f"cause: {cause}" in said["text"] and f"changed since first was made: {cause}" in capsys.readouterr().err
     assert "test predictions differ; " in said["text"] and "no significant difference between" in said["text"]
 

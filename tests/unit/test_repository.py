@@ -121,16 +121,20 @@ def test_library_calls_are_safe(path):
 
 def test_fine_tune_follows_seven_steps():
     source = (ROOT / "ftkit/fine_tuning.py").read_text()
-    function = next(n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == "fine_tune")
-    body = ast.unparse(function)
-    assert function.end_lineno - function.body[1].lineno < 30
-    steps = [
-        "load_data",
-        "Objective",
-        "load_tokenizer",
-        "task.tokenize(",
-        "train_with_retry",
-        "save_model",
-        "finish_run",
-    ]
-    assert [body.index(s) for s in steps] == sorted(body.index(s) for s in steps)
+    functions = {n.name: n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)}
+    steps = {
+        "prepare": [
+            "load_data",
+            "Objective",
+            "load_tokenizer",
+            "task.tokenize(",
+            "load_model()",
+            "check()",
+            "run_trial",
+        ],
+        "fine_tune": ["prepare(", "open_session", "train_with_retry", "save_model", "finish_run"],
+    }
+    for name, words in steps.items():
+        body = ast.unparse(functions[name])
+        assert functions[name].end_lineno - functions[name].body[1].lineno < 30
+        assert [body.index(word) for word in words] == sorted(body.index(word) for word in words)
