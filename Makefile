@@ -81,5 +81,5 @@ $(DONE)/oldest: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-oldest
 	grep -vE "^(transformers|tokenizers|huggingface_hub|sentence-transformers)==" constraints.txt > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-oldest/constraints.txt \
-		"transformers==5.15.*" --editable ".[starter,lab,docs,dev]"
+		"transformers==5.15.*" --editable ".[starter,lab,docs,dev,qlora]"
 	@mkdir -p $(DONE) && touch $@

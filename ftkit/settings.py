@@ -37,7 +37,7 @@ TASKS = ["text-classification"]
 METRICS = ["accuracy", "f1_macro", "precision_macro", "recall_macro"]
 BEST_METRICS = [*METRICS, "loss"]  # the values of metric_for_best_model
 BASELINES = ["majority", "tfidf", "zero_shot", "few_shot", "frozen"]
-METHODS = ["full", "lora", "ia3", "prompt", "prefix", "top_k", "head"]
+METHODS = ["full", "lora", "qlora", "ia3", "prompt", "prefix", "top_k", "head"]
 OWNED = {
     "output_dir": "every run gets its own folder: give --runs_dir and --run",
     "overwrite_output_dir": "a run never overwrites another: give --run a new name",
@@ -233,7 +233,7 @@ class Settings:
     method: str = key(
         "model_init",
         "full",
-        "which weights are trained: full, lora, ia3, prompt, prefix, top_k (the last layers and the head) or head",
+        "which weights are trained: full, lora, qlora, ia3, prompt, prefix, top_k (the last layers, the head) or head",
         choices=METHODS,
     )
     top_k_layers: int = key("model_init", 2, "how many of the last layers are trained with method = top_k", low=1)

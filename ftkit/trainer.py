@@ -35,7 +35,7 @@ from transformers import (
 
 from .errors import RunFailed, UserError, did_you_mean, is_out_of_memory
 from .files.safety import reading_checkpoint
-from .model_init import trainable_share, weights_sha256
+from .model_init import is_adapter, trainable_share, weights_sha256
 from .runs.checkpoints import find_newest
 from .runs.folder import RunFolder
 from .runs.session import check_first_weights, is_resumed_from_checkpoint, restart_run
@@ -410,7 +410,7 @@ def train(
         )
     # without the wrapper of mixed precision: predictions are float32, not the training's bf16
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    if hasattr(model, "merge_and_unload"):
+    if hasattr(model, "merge_and_unload") and not is_adapter(model):
         model = model.merge_and_unload()
     weights = {"first_sha256": first, "final_sha256": weights_sha256(model)}
     run.update(weights=weights, best=best, timing=spent.read(), peak_bytes=read_peak_memory())

@@ -38,6 +38,7 @@ RATES = {  # usual learning rates of a method: lowest, highest
     "full": (5e-6, 1e-3),
     "top_k": (5e-6, 5e-3),
     "lora": (2e-5, 1e-2),
+    "qlora": (2e-5, 1e-2),
     "ia3": (1e-4, 0.1),
     "prompt": (1e-4, 0.5),
     "prefix": (1e-4, 0.5),

@@ -77,11 +77,14 @@ def read_adapter(
     "Return name and revision of the base model. Raises `UserError` for an adapter that PEFT would run code for"
     check_links(folder, folder.iterdir())
     config = read_json_object(folder / "adapter_config.json")
-    known = config.get("peft_type") in ("PROMPT_TUNING", "PREFIX_TUNING") and not config.get("auto_mapping")
-    plain = config.get("prompt_tuning_init", "RANDOM") == "RANDOM" and (folder / "adapter_model.safetensors").is_file()
+    quantized = "quantization_config" in read_json_object(folder.parent / "config.json")  # by method = qlora
+    known = config.get("peft_type") in (("LORA",) if quantized else ("PROMPT_TUNING", "PREFIX_TUNING"))
+    foreign = any(config.get(key) for key in ("auto_mapping", "megatron_config"))  # PEFT imports what they name
+    plain = config.get("init_lora_weights", True) is True and config.get("prompt_tuning_init", "RANDOM") == "RANDOM"
+    whole = known and plain and not foreign and (folder / "adapter_model.safetensors").is_file()
     name, revision = config.get("base_model_name_or_path"), config.get("revision") or "main"
-    if not (known and plain and isinstance(name, str) and isinstance(revision, str)):
-        raise UserError(f"{folder}: is not an adapter as ftkit writes it: prompt or prefix, in safetensors.")
+    if not (whole and isinstance(name, str) and isinstance(revision, str)):
+        raise UserError(f"{folder}: is not an adapter as ftkit writes it: qlora, prompt or prefix, in safetensors.")
     return name, revision
 
 

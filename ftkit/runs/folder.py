@@ -234,7 +234,7 @@ class RunFolder:
     ) -> None:
         "Replace model/: weights as safetensors, tokenizer and configuration, with the permissions of the umask"
         with replacing(self.path / "model") as temporary:
-            if hasattr(model, "peft_config"):  # an adapter that cannot be merged: without the weights of its base
+            if hasattr(model, "peft_config"):  # an adapter that is not merged: without the weights of its base
                 model.config.save_pretrained(temporary)
                 model.save_pretrained(temporary / "adapter")
                 (temporary / "adapter/README.md").unlink(missing_ok=True)

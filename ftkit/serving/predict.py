@@ -13,6 +13,7 @@ from ftkit.errors import UNSEEN, RunFailed, is_out_of_memory
 from ftkit.files.safety import check_model, loading, read_adapter
 from ftkit.metrics import softmax
 from ftkit.model import resolve_model
+from ftkit.model_init import pick_quantization
 from ftkit.objective import iter_batches
 from ftkit.training.hardware import pick_attention
 
@@ -42,11 +43,15 @@ def open_adapter(
     "Return the base model that an adapter names, with the adapter"
     name, revision = read_adapter(adapter)
     check_model(resolve_model(name), revision)
+    config = AutoConfig.from_pretrained(adapter.parent, trust_remote_code=False)
+    if quantized := hasattr(config, "quantization_config"):
+        del config.quantization_config  # of the run's model: those of the base are quantized while they are read
     with torch.random.fork_rng():  # a head is drawn, and replaced by the adapter's
         model = kind.from_pretrained(
             resolve_model(name),
-            config=AutoConfig.from_pretrained(adapter.parent, trust_remote_code=False),
+            config=config,
             revision=revision,
+            quantization_config=pick_quantization(config) if quantized else None,
             dtype=torch.float32,
             attn_implementation=pick_attention(),
             ignore_mismatched_sizes=True,

@@ -5,10 +5,13 @@ import platform
 import re
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import torch
+
+from ftkit.errors import UserError
 
 
 def pick_device() -> str:
@@ -43,6 +46,20 @@ def pick_attention() -> str | None:
     On CPUs PyTorch's fused attention is slower for short texts (bench/step_cost.py).
     """
     return "eager" if pick_device() == "cpu" else None
+
+
+def check_quantization() -> None:
+    "Raise `UserError` where method = qlora cannot run"
+    if not torch.cuda.is_available():
+        raise UserError(
+            "method = qlora: weights of 4 bits need a CUDA GPU, and torch finds none here. "
+            "Write method = lora, which runs anywhere."
+        )
+    if find_spec("bitsandbytes") is None:
+        raise UserError(
+            "method = qlora: weights of 4 bits need the package bitsandbytes, which is not installed. "
+            f"Run: pip install 'ftkit[qlora]'. {advice}"
+        )
 
 
 def describe_machine() -> dict:

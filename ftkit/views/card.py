@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from ftkit.files.atomic import write_text
 from ftkit.metrics import Interval
-from ftkit.model_init import PROMPTS
+from ftkit.model_init import ADAPTERS
 from ftkit.runs.folder import RunFolder
 from ftkit.tasks.base import Task
 from ftkit.views.html import escape_markdown, shorten, templates
@@ -55,7 +55,7 @@ def render_card(
             labels=run.labels,
             scores=list_scores(test, task),
             settings=settings,
-            adapter=settings.method in PROMPTS,
+            adapter=settings.method in ADAPTERS,
             looks=describe_looks(record["looks"]),
             headline=spell_metric(task.headline),
             rungs=rungs,

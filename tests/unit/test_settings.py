@@ -58,7 +58,7 @@ def test_settings_survive_a_file(tmp_path):
         ("[dat]\nseed = 1", r"line 1: there is no section \[dat\]. Did you mean 'data'\?"),
         (
             "[model_init]\nmethod = lorra",
-            r"'lorra': not a choice. Did you mean 'lora'\? Choices: full, lora, ia3, prompt, prefix, top_k, head",
+            r"'lorra': not a choice. Did you mean 'lora'\? Choices: full, lora, qlora, ia3, prompt, prefix, top_k",
         ),
         ("[trainer]\nseed = 1\nseed = 2", r"line 3: \[trainer\] seed is given twice"),
         ("seed = 1", r"line 1: a key before any section"),
