@@ -58,7 +58,7 @@ def check_quantization() -> None:
     if find_spec("bitsandbytes") is None:
         raise UserError(
             "method = qlora: weights of 4 bits need the package bitsandbytes, which is not installed. "
-            f"Run: pip install 'ftkit[qlora]'. {advice}"
+            "Run: pip install 'ftkit[qlora]'. Or write method = lora, which runs anywhere."
         )
 
 
