@@ -3,6 +3,7 @@
 Modules:
 
 - `ftkit.checks.columns`: Which columns hold the text and the label: by name, else by content. A tie is refused with both names.
+- `ftkit.checks.near`: Near duplicates: all pairs of texts whose sets of 5-character shingles have a Jaccard similarity of 0.7 or more.
 - `ftkit.checks.preflight`: What is checked before anything trains: each check says what was seen, why it matters, and what to write instead.
 - `ftkit.files.annotations`: Exports of annotation tools as plain columns: Label Studio, doccano, Prodigy, Argilla.
 - `ftkit.files.atomic`: Atomic writes: a reader sees the old file or the new one, never a part of it.

@@ -7,8 +7,8 @@ Docs: https://ftkit.github.io/ftkit/model_init.html.md"""
 # %% auto #0
 __all__ = ['logger', 'PROBE', 'METHODS', 'PROMPTS', 'ADAPTERS', 'trainable_share', 'count_weights', 'weights_sha256',
            'is_adapter', 'load_model', 'with_prompt', 'pick_quantization', 'missing_modules', 'classified_labels',
-           'describe_labels', 'with_new_head', 'new_parts', 'settle_padding', 'set_dropout', 'choose_weights',
-           'find_blocks', 'freeze_below', 'add_lora', 'add_ia3', 'add_prompt', 'linear_layers']
+           'check_label_names', 'describe_labels', 'with_new_head', 'new_parts', 'settle_padding', 'set_dropout',
+           'choose_weights', 'find_blocks', 'freeze_below', 'add_lora', 'add_ia3', 'add_prompt', 'linear_layers']
 
 # %% ../nbs/05_model_init.ipynb #c003
 import hashlib
@@ -27,6 +27,7 @@ from torch import nn
 from transformers import (
     AutoModelForSequenceClassification,
     BitsAndBytesConfig,
+    DataCollatorWithPadding,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -107,7 +108,7 @@ def load_model(
     side that changes no answer. Raises `UserError` if there is none.
     """
     config = load_config(model_name_or_path, model_revision)
-    old = classified_labels(config)
+    old, maps = classified_labels(config), (config.id2label, config.label2id)
     config.num_labels = len(labels)
     config.id2label, config.label2id = dict(enumerate(labels)), {name: i for i, name in enumerate(labels)}
     config.problem_type = "single_label_classification"
@@ -126,10 +127,17 @@ def load_model(
             trust_remote_code=False,
             output_loading_info=True,
         )
+    headless = [key for key in loaded["missing_keys"] if not key.startswith(f"{model.base_model_prefix}.")]
     if old and old != labels:
         model = with_new_head(model, config)
         logger.info(f"the base model classifies into {describe_labels(old)}: it gets a new head for other labels")
+    elif old and headless:
+        logger.warning(
+            f"the base model classifies into {describe_labels(old)}, but lacks {describe_labels(headless)}: "
+            "it gets a new head"
+        )
     elif old:
+        check_label_names(maps, model_name_or_path)
         logger.info("the base model classifies into the same labels: its head is kept")
     settle_padding(model, tokenizer)
     if dropout is not None:
@@ -155,7 +163,7 @@ def with_prompt(
     try:
         wrapped = choose_weights(model, method, **keys)
         settle_padding(wrapped, tokenizer)
-    except (ValueError, RuntimeError, NotImplementedError, AttributeError) as e:  # from the model or from PEFT
+    except (ValueError, RuntimeError, NotImplementedError, AttributeError, IndexError) as e:  # from model or PEFT
         raise UserError(
             f"method = {method}: {type(model).__name__} cannot be trained with it ({str(e).splitlines()[0]}). "
             "Write method = lora."
@@ -204,6 +212,19 @@ def classified_labels(
     return [config.id2label[i] for i in range(config.num_labels)]
 
 
+def check_label_names(
+    names: tuple[dict[int, str], dict[str, int]],  # id2label and label2id of a configuration
+    source: str,  # for the message
+) -> None:
+    "Raise `UserError` if the two maps of a classifier contradict each other: a name would stand for another label"
+    for i, name in names[0].items():
+        if names[1].get(name, i) != i:
+            raise UserError(
+                f"{source}: its config.json contradicts itself: id2label says {i} is {name!r}, label2id says {name!r} "
+                f"is {names[1][name]}. Correct config.json."
+            )
+
+
 def describe_labels(
     labels: list[str],  # names
 ) -> str:
@@ -244,18 +265,21 @@ def settle_padding(
 
     Raises `UserError` if a text gets another answer on both sides
     """
-    known = model.get_input_embeddings().num_embeddings
-    if (largest := max(max(ids) for ids in tokenizer(list(PROBE))["input_ids"])) >= known:
+    known, room = model.get_input_embeddings().num_embeddings, min(tokenizer.model_max_length, 64)
+    limits = (max(1, room // 2), room)  # a text that is cut, and one that is longer
+    rows = [tokenizer(text, truncation=True, max_length=n) for text, n in zip(PROBE, limits)]
+    if (largest := max(max(row["input_ids"]) for row in rows)) >= known:
         raise UserError(
             f"{type(model).__name__}: knows {known:,} tokens, but its tokenizer makes the token id {largest:,}: "
             "it is the tokenizer of another model."
         )
     training = model.training
     model.eval()
-    alone = model(**tokenizer([PROBE[0]], return_tensors="pt").to(model.device)).logits
+    collate = DataCollatorWithPadding(tokenizer)
+    alone = model(**collate(rows[:1]).to(model.device)).logits
     for side in ("right", "left"):
         tokenizer.padding_side = model.config.padding_side = side
-        padded = model(**tokenizer(list(PROBE), padding=True, return_tensors="pt").to(model.device)).logits[:1]
+        padded = model(**collate(rows).to(model.device)).logits[:1]
         if torch.allclose(padded, alone, rtol=1e-3, atol=1e-4, equal_nan=True):
             model.train(training)
             return

@@ -69,6 +69,14 @@ def check_vocabulary(
             f"{len(tokenizer):,}: {made}. Save the right one next to the model: "
             f"AutoTokenizer.from_pretrained(base).save_pretrained({model_name_or_path!r}), with the name of its base."
         )
+    largest = max(len(tokenizer) - 1, *tokenizer.added_tokens_decoder)
+    if size and largest >= size:
+        token = tokenizer.convert_ids_to_tokens(largest)
+        raise UserError(
+            f"model_name_or_path = {model_name_or_path}: its tokenizer makes the token {token!r} with the id "
+            f"{largest:,}, but the model knows {size:,} tokens. Add the missing ones once, and save the model: "
+            "model.resize_token_embeddings(len(tokenizer))."
+        )
 
 # %% ../nbs/04_tokenizer.ipynb #c020
 def tokenize(

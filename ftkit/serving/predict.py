@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from ftkit.errors import UNSEEN, RunFailed, is_out_of_memory
+from ftkit.errors import UNSEEN, RunFailed, UserError, is_out_of_memory
 from ftkit.files.safety import check_model, loading, read_adapter
 from ftkit.metrics import softmax
 from ftkit.model import resolve_model
-from ftkit.model_init import pick_quantization
+from ftkit.model_init import check_label_names, describe_labels, pick_quantization
 from ftkit.objective import iter_batches
 from ftkit.training.hardware import pick_attention
 
@@ -30,10 +31,28 @@ def open_model(
         if (adapter := Path(folder) / "adapter").is_dir():
             model = open_adapter(adapter, kind)
         else:
-            model = kind.from_pretrained(
-                folder, use_safetensors=True, trust_remote_code=False, attn_implementation=pick_attention()
+            model, loaded = kind.from_pretrained(
+                folder,
+                use_safetensors=True,
+                trust_remote_code=False,
+                attn_implementation=pick_attention(),
+                output_loading_info=True,
             )
+            check_complete(loaded["missing_keys"], folder)
+        check_label_names((model.config.id2label, model.config.label2id), folder)
         return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def check_complete(
+    missing,  # names of weights that the model has and its files have not
+    folder,  # model/ of a run
+) -> None:
+    "Raise `UserError` if weights are missing: they would be drawn at random, and so would the answers"
+    if missing:
+        raise UserError(
+            f"{folder}: its weights lack {describe_labels(sorted(missing))}, so its answers would be random. "
+            "Copy the whole folder again, or train once more."
+        )
 
 
 def open_adapter(
@@ -58,7 +77,10 @@ def open_adapter(
             use_safetensors=True,
             trust_remote_code=False,
         )
-    return PeftModel.from_pretrained(model, adapter, use_safetensors=True, trust_remote_code=False)
+    model = PeftModel.from_pretrained(model, adapter, use_safetensors=True, trust_remote_code=False)
+    with safe_open(adapter / "adapter_model.safetensors", "pt") as weights:
+        check_complete(get_peft_model_state_dict(model).keys() - set(weights.keys()), adapter)
+    return model
 
 
 @torch.inference_mode()
