@@ -1,6 +1,7 @@
 "What several tests need: a command that is really run, small rows, the tiny GPT-2, the Hub, the real tweets."
 
 import csv
+import gc
 import json
 import os
 import shutil
@@ -25,12 +26,37 @@ def pytest_configure(config):
     config.pluginmanager.register(FaultCounter(), "faults")
 
 
+def pytest_collection_finish():
+    "Let the garbage collector pass over what was imported: the Trainer calls it in every run"
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items):
     "Note on each case the fault that it counts for"
     for item in items:
         for mark in item.iter_markers("fault"):
             assert mark.args[0] in FAULTS, f"{item.nodeid}: there is no fault {mark.args[0]!r}"
             item.user_properties.append(("fault", mark.args[0]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def skip_drawing():
+    "Leave out the report's pictures in this process: they take a third of a small run"
+    import ftkit.views.html
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ftkit.views.html, "to_png", lambda figure, **keys: b"")
+        yield
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    "Draw the report's pictures"
+    import ftkit.views.html
+    from ftkit.views.charts import to_png
+
+    monkeypatch.setattr(ftkit.views.html, "to_png", to_png)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ What must be seen from a cold start (imports, the console script, environment va
 load) is run by `subprocess` instead.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -21,7 +22,11 @@ def child(argv: list[str], cwd: str, env: dict[str, str], files: tuple[str, str]
     "In the forked process: the command, with its output in files"
     import torch
 
+    import ftkit.views.html
     from ftkit.cli.main import main
+
+    gc.freeze()  # the Trainer calls the collector in every run
+    ftkit.views.html.to_png = lambda figure, **keys: b""  # the report's pictures take a third of a small run
 
     torch.set_num_threads(1)  # several processes share the cores
     multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked from a server

@@ -12,18 +12,9 @@ from conftest import small_rows, write_csv
 from runs import ROWS, make_settings, raise_at_step, read_fingerprint, signal_at
 
 import ftkit.training.callbacks
-import ftkit.views.html
 from ftkit.fine_tuning import Run, fine_tune
 from ftkit.runs.checkpoints import find_newest, parse_step
 from survival.commands import TEXTS, start_training
-
-
-@pytest.fixture(scope="session", autouse=True)
-def skip_drawing():
-    "Leave out the report's pictures in this process: they take a third of a small run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ftkit.views.html, "to_png", lambda figure, **keys: b"")
-        yield
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from conftest import BAD, FLAT, GOOD, ROOT, small_rows, write_csv
 from datasets import Dataset
 from runs import read_fingerprint
 
-import ftkit.views.html
 from ftkit.errors import UserError
 from ftkit.fine_tuning import Run, fine_tune
 from ftkit.model import context_length, load_config
@@ -46,12 +45,6 @@ MIXED_TEXTS = [
     "a b c",
     "it is late, " * 6 + "number 7",
 ]
-
-
-@pytest.fixture(autouse=True)
-def skip_drawing(monkeypatch):
-    "Leave out the report's pictures: they take a third of a small run"
-    monkeypatch.setattr(ftkit.views.html, "to_png", lambda figure, **keys: b"")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from datasets import Dataset
 from ftkit.fine_tuning import fine_tune
 
 
-def test_report_escapes_hostile_texts(tiny, tmp_path):
+def test_report_escapes_hostile_texts(tiny, tmp_path, drawing):
     hostile = [
         "<script>alert(1)</script>",
         "<img src=x onerror=alert(1)>",
@@ -22,5 +22,6 @@ def test_report_escapes_hostile_texts(tiny, tmp_path):
     assert not page.find_all(["script", "svg", "i", "textarea"]) and not [
         t for t in page.find_all() for a in t.attrs if a.startswith("on")
     ]
-    assert all(image["src"].startswith("data:image/png") for image in page.find_all("img"))
+    images = [image["src"] for image in page.find_all("img")]
+    assert images and all(src.startswith("data:image/png;base64,iVBOR") for src in images)
     assert "<script>" in page.get_text()

@@ -158,6 +158,7 @@ def test_wrong_number_of_threads_is_refused(wrong, ftkit, tmp_path):
     assert done.returncode == 2 and "num_threads" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_rerun_uses_the_threads_of_the_run(tiny, tmp_path, caplog):
     before = torch.get_num_threads()
     settings = quick_settings(tiny, num_train_epochs=1, num_threads=before + 1)
