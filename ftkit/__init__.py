@@ -3,11 +3,14 @@
 Modules:
 
 - `ftkit.checks.columns`: Which columns hold the text and the label: by name, else by content. A tie is refused with both names.
+- `ftkit.checks.duplicates`: Texts that come again: the same, the same but for case, spaces, addresses and @names, or nearly the same.
 - `ftkit.checks.near`: Near duplicates: all pairs of texts whose sets of 5-character shingles have a Jaccard similarity of 0.7 or more.
 - `ftkit.checks.preflight`: What is checked before anything trains: each check says what was seen, why it matters, and what to write instead.
+- `ftkit.checks.suspicious`: Labels that are probably wrong: a cheap model, asked about rows that it was not trained on, is sure of another one.
 - `ftkit.files.annotations`: Exports of annotation tools as plain columns: Label Studio, doccano, Prodigy, Argilla.
 - `ftkit.files.atomic`: Atomic writes: a reader sees the old file or the new one, never a part of it.
 - `ftkit.files.columnar`: Typed sources as text: Parquet, Arrow, Excel, databases, and objects of Python such as a DataFrame or a Dataset.
+- `ftkit.files.headers`: Names of columns, and what is taken for them: an example, a title, a second header, a comment or a total.
 - `ftkit.files.json_rows`: JSON as rows, in the forms that people and tools write. What fits no form is refused by name.
 - `ftkit.files.safety`: Checks of a folder from somebody else: nothing in it may point outside of it, and no code in it is run.
 - `ftkit.files.tables`: Files as rows of text: one reader for each format.

@@ -45,6 +45,7 @@ LABEL_NAMES = (
     "rating",
     "stars",
 )
+JSON_COLUMNS = "JSON dictionary of lists"  # a format of `Table`
 SAMPLE = 2000  # rows that are looked at
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|\.\d+)([eE][+-]?\d+)?%?")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}.*)?")
@@ -103,6 +104,7 @@ def choose_text(
         return [find_named(table, part, "text_column_name") for part in parts], "as given"
     profiles = {n: profile(table.columns[n]) for n in names}
     text_like = sorted((n for n in names if profiles[n].is_text), key=lambda n: -profiles[n].chars)
+    refuse_labels_as_names(table, names, text_like)
     usual = [n for usual in TEXT_NAMES for n in names if simplify(n) == usual]
     usual_texts = [n for n in usual if n in text_like]
     if len(usual_texts) > 1:
@@ -131,6 +133,23 @@ def choose_text(
     return text_like[:1], why
 
 
+def refuse_labels_as_names(
+    table: Table,  # the rows
+    names: list[str],  # the columns that may hold the text
+    text_like: list[str],  # those of them that hold texts
+) -> None:
+    "Raise `UserError` for a JSON object such as {pos: [texts], neg: [texts]}, which looks like a table of columns"
+    known = {*TEXT_NAMES, *LABEL_NAMES}
+    if table.format != JSON_COLUMNS or not len(names) == len(text_like) == len(table.columns) > 1:
+        return
+    if not any(simplify(n) in known for n in names):
+        shown = ", ".join(f"'{n}'" for n in names[:5])
+        raise UserError(
+            f"{table.source}: {shown} each hold texts, and nothing holds labels. If these names are the labels, write "
+            f'an object for each text: {{"text": "...", "label": "{names[0][:30]}"}}. If not, write text_column_name.'
+        )
+
+
 def name_others(
     names: list[str],  # columns that hold texts and were not chosen
 ) -> str:
@@ -143,6 +162,34 @@ def choose_label(
     table: Table,  # the rows
     wanted: str | None = None,  # the name that the user gave
     without: tuple[str, ...] = (),  # columns that hold something else, such as the text
+) -> tuple[str, str]:
+    "Return the label column, and how it was chosen. Raises `UserError` if none or several would do"
+    column, how = find_label_column(table, wanted, without)
+    refuse_grouped(table, column)
+    return column, how
+
+
+def refuse_grouped(
+    table: Table,  # the rows
+    column: str,  # the label
+) -> None:
+    "Raise `UserError` if a label stands only in the first row of its group, as in a table for the eye"
+    values = table.columns[column]
+    filled = [i for i, value in enumerate(values) if not is_blank(value)]
+    once = len({str(values[i]).strip() for i in filled}) == len(filled)
+    apart = all(b - a > 1 for a, b in zip(filled, [*filled[1:], len(values)]))
+    if len(filled) > 1 and filled[0] == 0 and once and apart:
+        raise UserError(
+            f"{table.source}, row {table.number(1)}, column '{column}': is empty, like {len(values) - len(filled)} of "
+            f"{len(values)} rows: each label stands only in the first row of its group. Write it into every row, in "
+            f'pandas: df["{column}"] = df["{column}"].ffill().'
+        )
+
+
+def find_label_column(
+    table: Table,  # the rows
+    wanted: str | None,  # the name that the user gave
+    without: tuple[str, ...],  # columns that hold something else, such as the text
 ) -> tuple[str, str]:
     "Return the label column, and how it was chosen. Raises `UserError` if none or several would do"
     if wanted is not None:
@@ -165,7 +212,8 @@ def choose_label(
         candidates = [named]
     if not names:
         raise UserError(
-            f"{table.source}: has the text ({', '.join(without)}) and no other column. Add a column with the labels."
+            f"{table.source}: has the text ({', '.join(without)}) and no other column"
+            f"{''.join(f' ({note})' for note in table.notes if 'left out' in note)}. Add a column with the labels."
         )
     if not candidates:
         raise UserError(
@@ -228,10 +276,21 @@ def get_column(
     "Return the values of a column. Raises `UserError` if it is missing"
     if column not in table.columns:
         raise UserError(
-            f"the {split} rows have no column '{column}', which the training rows have. "
-            f"Columns: {', '.join(table.columns)}."
+            f"{table.source}: the {split} rows have no column '{column}', which the training rows have. "
+            f"Columns: {', '.join(table.columns)}. Rename the one that is meant, or leave the file out."
         )
     return table.columns[column]
+
+
+def has_labels(
+    table: Table,  # validation or test rows
+    label_column: str,  # of the training rows
+    text_columns: list[str],  # of the training rows
+) -> bool:
+    "Return whether rows have labels: in the column of the training rows, or in another, which is then refused by name"
+    if label_column in table.columns:
+        return not all(is_blank(v) for v in table.columns[label_column])
+    return any(profile(values).is_label for name, values in table.columns.items() if name not in text_columns)
 
 
 def get_texts(

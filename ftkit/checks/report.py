@@ -1,27 +1,38 @@
-"What a file holds, before anything is trained on it: `ftkit check`. Neither torch nor transformers is loaded."
+"""What a file holds, before anything is trained on it: `ftkit check`. Neither torch nor transformers is loaded.
 
+To add a check: a function that takes `Rows` and returns findings, and a row in `CHECKS`.
+"""
+
+import random
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 
-from ftkit.checks.columns import choose_label, choose_text, get_column, join_texts
-from ftkit.checks.duplicates import normalise
-from ftkit.checks.labels import find_empty_names, join_spellings
-from ftkit.checks.texts import is_blank
-from ftkit.errors import escape_controls
-from ftkit.files.annotations import find_several_labels, unlist
+import numpy as np
+
+from ftkit.checks.columns import choose_label, choose_text
+from ftkit.checks.duplicates import find_oversampled
+from ftkit.checks.findings import EXAMPLES, LONGEST_EXAMPLE, Finding, Rows, show
+from ftkit.checks.labels import find_lookalikes, find_odd_names, find_unlike_labels, join_spellings
+from ftkit.checks.languages import find_foreign
+from ftkit.checks.price import price_leak, price_templates
+from ftkit.checks.privacy import find_personal_data, mask
+from ftkit.checks.suspicious import ODDS, find_suspicious
+from ftkit.checks.templates import find_templates
+from ftkit.checks.texts import is_blank, is_short
+from ftkit.errors import UserError, escape_controls
+from ftkit.files.annotations import find_several_labels
 from ftkit.files.rows import Table
+from ftkit.starter import minilm_path
 
-EXAMPLES = 3
-
-
-@dataclass
-class Finding:
-    "Something in the rows that a person should know before training"
-
-    what: str  # in one line
-    count: int  # rows, texts or labels
-    examples: list[str] = field(default_factory=list)
-    fix: str = ""  # a setting or a line of code
+FEW_TO_TRAIN = 3  # rows of a label, of which each split needs one
+FEW_TO_SCORE = 10  # test rows of a label, below which its recall is hardly known
+MOST_TOKENISED = 2000  # texts of a split whose tokens are counted; of more, a sample
+TEST_SHARE = 0.1  # of the rows, if there is no test file
+MANY_TEMPLATES = 0.2  # share of the rows from which templates are priced
+KIND_WORDS = {"exact": "an exact", "normalised": "a normalised", "near": "a near"}
+IN_TRAIN = {"exact": "are training rows too", "normalised": "are training rows too, but for case, links or @names"}
+IN_TRAIN["near"] = "are nearly the same as a training row"
 
 
 def examine(
@@ -33,136 +44,297 @@ def examine(
     train = tables["train"]
     text_columns, text_how = choose_text(train, text_column_name, (label_column_name,) if label_column_name else ())
     label_column, label_how = choose_label(train, label_column_name, tuple(text_columns))
-    read = {split: read_pairs(table, text_columns, label_column, split) for split, table in tables.items()}
-    texts, labels = read["train"]
-    counts = Counter(name for name in labels if isinstance(name, str))
-    groups = {kind: find_groups(texts, key) for kind, key in (("exact", str), ("normalised", normalise))}
-    conflicts = find_conflicts(texts, labels)
-    result = {
+    rows = Rows(tables, text_columns, label_column)
+    duplicates, leaks = rows.repeats.count()
+    findings = [finding for check in CHECKS.values() for finding in check(rows)]
+    return {
         "source": train.describe(),
-        "rows": len(texts),
+        "rows": len(rows.texts),
         "columns": {
             "text": ", ".join(text_columns),
             "label": label_column,
             "how": f"text {text_how}, label {label_how}",
         },
-        "labels": dict(counts),
+        "labels": dict(rows.counts),
+        "lengths": {split: describe_lengths(texts) for split, (texts, _) in rows.read.items()},
         "encoding": train.encoding,
         "delimiter": train.delimiter,
-        "empty": sum(is_blank(t) for t in texts),
-        "conflicts": len(conflicts),
-        "duplicates": count_kinds(groups["exact"], groups["normalised"]),
-        "leaks": find_leaks(texts, read["test"][0]) if "test" in read else {"exact": 0, "normalised": 0, "near": None},
+        "empty": sum(is_blank(t) for t in rows.texts),
+        "conflicts": len(rows.conflicts),
+        "duplicates": duplicates,
+        "leaks": leaks,
+        "compared": {"texts": rows.repeats.compared, "of": rows.repeats.texts},
+        "findings": [asdict(finding) for finding in findings],
     }
-    result["findings"] = [asdict(f) for f in find_all(tables, label_column, texts, labels, counts, conflicts, result)]
-    return result
 
 
-def read_pairs(
-    table: Table,  # the rows of one split
-    text_columns: list[str],  # one, or two that are a pair
-    label_column: str,  # its label
-    split: str,  # for the message
-) -> tuple[list, list]:
-    "Return texts and labels, one a row; a label is None if there is none, a list if there are several"
-    texts = join_texts(table, text_columns, split)
-    labels = unlist(get_column(table, label_column, split))
-    return texts, [None if is_blank(v) else v.strip() if isinstance(v, str) else v for v in labels]
+def describe_lengths(
+    texts: list,  # of one split
+) -> dict[str, dict[str, int]] | None:
+    "Return how long texts are in `characters` and, if the starter's tokenizer is installed, in `tokens`"
+    texts = [text for text in texts if isinstance(text, str) and not is_blank(text)]
+    if not texts:
+        return None
+    some = texts if len(texts) <= MOST_TOKENISED else random.Random(42).sample(texts, MOST_TOKENISED)
+    tokens = count_tokens(some)
+    return {"characters": spread(map(len, texts))} | ({"tokens": spread(tokens)} if tokens else {})
 
 
-def find_groups(
-    texts: list,  # one a row
-    key,  # what two duplicates share
-) -> set[int]:
-    "Return the rows whose text has a duplicate"
-    seen: dict[str, list[int]] = {}
-    for i, text in enumerate(texts):
-        if isinstance(text, str) and not is_blank(text):
-            seen.setdefault(key(text), []).append(i)
-    return {i for rows in seen.values() if len(rows) > 1 for i in rows}
+def spread(
+    lengths,  # of texts
+) -> dict[str, int]:
+    "Return the smallest, the median, the 99th percentile and the largest of some lengths"
+    lengths = list(lengths)
+    median, most = np.percentile(lengths, [50, 99])
+    return {"min": min(lengths), "median": round(median), "p99": round(most), "max": max(lengths)}
 
 
-def count_kinds(
-    exact: set[int],  # rows with an exact duplicate
-    normalised: set[int],  # rows with a normalised duplicate
-) -> dict:
-    "Return how many rows have a duplicate, each row once, under the closest kind"
-    return {"exact": len(exact), "normalised": len(normalised - exact), "near": None}
+def count_tokens(
+    texts: list[str],  # to tokenise
+) -> list[int]:
+    "Return how many tokens the starter's tokenizer makes of each text; nothing if its package is not installed"
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(minilm_path() / "tokenizer.json"))
+    except UserError:
+        return []
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return [len(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
 
 
-def find_leaks(
-    train: list,  # texts
-    test: list,  # texts
-) -> dict:
-    "Return how many test rows are training rows too, each row once, under the closest kind"
-    known = {t for t in train if isinstance(t, str)}
-    alike = {normalise(t) for t in known}
-    rows = [t for t in test if isinstance(t, str) and not is_blank(t)]
-    exact = sum(t in known for t in rows)
-    return {"exact": exact, "normalised": sum(normalise(t) in alike for t in rows) - exact, "near": None}
+def check_reading(rows: Rows) -> list[Finding]:
+    return [Finding(note, 1) for table in rows.tables.values() for note in table.notes]
 
 
-def find_conflicts(
+def check_empty(rows: Rows) -> list[Finding]:
+    empty = sum(is_blank(text) for text in rows.texts)
+    found = [Finding("rows without a text; they are dropped", empty)] if empty else []
+    short = [text for text in rows.texts if is_short(text)]
+    if short:
+        found.append(Finding("texts of hardly a letter", len(short), show(short), "clean(rows, short='drop')"))
+    return found
+
+
+def check_labels(rows: Rows) -> list[Finding]:
+    names = [name for name in rows.labels if isinstance(name, str)]
+    found = []
+    if missing := sum(label is None for label in rows.labels):
+        found.append(Finding("rows without a label; they are dropped", missing))
+    if several := [v for v in rows.labels if isinstance(v, list | dict)]:
+        found.append(
+            Finding("rows with several labels", len(several), show(several), "give a column with one label a row")
+        )
+    elif joined := find_several_labels(names):
+        what = f"labels that hold several, separated by '{joined[0]}'"
+        found.append(Finding(what, 1, show([joined[1]]), "give one label a row"))
+    found += [Finding(note, 1) for note in join_spellings(names)[1]]
+    found += [Finding(note, 1) for note in find_odd_names(dict(rows.counts), rows.label_column)]
+    if len(rows.counts) < 2:
+        what = "only one label: there is nothing to learn"
+        found.append(Finding(what, 1, show(rows.counts), "check label_column_name"))
+    return found
+
+
+def check_lookalikes(rows: Rows) -> list[Finding]:
+    pairs = find_lookalikes(rows.counts)
+    if not pairs:
+        return []
+    shown = [f"{a} ({rows.counts[a]}) and {b} ({rows.counts[b]})" for a, b in pairs]
+    rare, other = sorted(pairs[0], key=rows.counts.get)
+    fix = f"clean(rows, labels={{{rare!r}: {other!r}}})"
+    return [Finding("pairs of labels that look alike", len(pairs), show(shown), fix)]
+
+
+def check_rare(rows: Rows) -> list[Finding]:
+    if len(rows.counts) < 2:
+        return []
+    found, few = [], [name for name, count in rows.counts.items() if count < FEW_TO_TRAIN]
+    if few:
+        fix = f"ignore_labels = {', '.join(few[:3])}"
+        found.append(Finding(f"labels with fewer than {FEW_TO_TRAIN} rows", len(few), show(few), fix))
+    given = Counter(rows.read["test"][1]) if "test" in rows.read else None
+    expected = given or {name: count * TEST_SHARE for name, count in rows.counts.items()}
+    scarce = [name for name in rows.counts if name not in few and expected.get(name, 0) < FEW_TO_SCORE]
+    if scarce:
+        where = "" if given else f", if {TEST_SHARE:.0%} of the rows are held out"
+        shown = [f"{name} ({expected.get(name, 0):.0f})" for name in scarce]
+        what = f"labels with fewer than {FEW_TO_SCORE} test rows{where}: their recall will hardly be known"
+        found.append(Finding(what, len(scarce), show(shown), "collect rows of them, or write a larger test_size"))
+    return found
+
+
+def check_conflicts(rows: Rows) -> list[Finding]:
+    if not rows.conflicts:
+        return []
+    shown = [
+        f"{text[:50]} ({', '.join(f'{name} {n}' for name, n in names.items())})"
+        for text, names in rows.conflicts.items()
+    ]
+    what, fix = "texts with more than one label", "decide for one, or clean(rows, conflicts='drop')"
+    return [Finding(what, len(rows.conflicts), show(shown), fix)]
+
+
+def check_duplicates(rows: Rows) -> list[Finding]:
+    found = []
+    for kind, pairs in rows.repeats.duplicates.items():
+        if pairs:
+            fix = f"clean(rows, duplicates='{kind}'); in a split, " + (
+                "they stay together only with a group_column_name" if kind == "near" else "they stay on one side"
+            )
+            shown = show_twins(kind, pairs, rows.texts, rows.texts)
+            found.append(Finding(f"rows that have {KIND_WORDS[kind]} duplicate", len(pairs), shown, fix))
+    return found + note_sample(rows)
+
+
+def show_twins(
+    kind: str,  # exact, normalised or near
+    pairs: dict[int, int],  # row -> the row that it repeats
+    texts: list,  # of the rows
+    others: list,  # of those that are repeated
+) -> list[str]:
+    "Return the first few texts, and next to each the one that it repeats if that is another"
+    first = list(pairs.items())[:EXAMPLES]
+    if kind == "exact":
+        return show(texts[i] for i, _ in first)
+    half = LONGEST_EXAMPLE // 2
+    return [" ≈ ".join(show([texts[i], others[j]], half)) for i, j in first]
+
+
+def note_sample(rows: Rows) -> list[Finding]:
+    repeats = rows.repeats
+    if repeats.compared == repeats.texts:
+        return []
+    what = f"near duplicates were looked for in a sample of {repeats.compared:,} of {repeats.texts:,} different texts"
+    return [Finding(what, 1)]
+
+
+def check_leaks(rows: Rows) -> list[Finding]:
+    if "test" not in rows.read:
+        return []
+    (texts, labels), found, leaked = rows.read["test"], [], set()
+    for kind, pairs in rows.repeats.leaks.items():
+        leaked |= pairs.keys()
+        if pairs:
+            fix = f"clean(test_rows, leaks='{kind}', train=rows)"
+            what = f"test rows that {IN_TRAIN[kind]}"
+            found.append(Finding(what, len(pairs), show_twins(kind, pairs, texts, rows.texts), fix))
+    if not leaked:
+        return []
+    if len(leaked) == sum(isinstance(text, str) and not is_blank(text) for text in texts):
+        what = "the price of the leak: every test row is a training row too; a score on them says nothing of new texts"
+        return [*found, Finding(what, len(leaked))]
+    usable = [i for i, (t, label) in enumerate(zip(texts, labels)) if isinstance(t, str) and isinstance(label, str)]
+    prices = price_leak(
+        labelled(rows.texts, rows.labels),
+        ([texts[i] for i in usable], [labels[i] for i in usable]),
+        [place for place, i in enumerate(usable) if i in leaked],
+    )
+    return found + [Finding(f"the price of the leak: {found}", len(leaked)) for found in prices]
+
+
+def labelled(
     texts: list,  # one a row
     labels: list,  # one a row
-) -> list[str]:
-    "Return the texts that have more than one label"
-    found: dict[str, set] = {}
-    for text, label in zip(texts, labels):
-        if isinstance(text, str) and isinstance(label, str) and not is_blank(text):
-            found.setdefault(text, set()).add(label)
-    return [text for text, names in found.items() if len(names) > 1]
+) -> tuple[list[str], list[str]]:
+    "Return texts and labels of the rows that have both"
+    pairs = [
+        (text, label)
+        for text, label in zip(texts, labels)
+        if isinstance(text, str) and not is_blank(text) and isinstance(label, str)
+    ]
+    return [text for text, _ in pairs], [label for _, label in pairs]
 
 
-def find_all(
-    tables: dict[str, Table],  # by split
-    label_column: str,  # the name of the label column
-    texts: list,  # of the training rows
-    labels: list,  # of the training rows
-    counts: Counter,  # label -> rows
-    conflicts: list[str],  # texts with more than one label
-    result: dict,  # of `examine`
-) -> list[Finding]:
-    "Return everything that a person should know, in the order of the steps"
-    shown = lambda values: [escape_controls(str(v))[:80] for v in list(values)[:EXAMPLES]]
-    found = [Finding(note, 1) for table in tables.values() for note in table.notes]
-    if result["empty"]:
-        found.append(Finding("rows without a text; they are dropped", result["empty"]))
-    if missing := sum(label is None for label in labels):
-        found.append(Finding("rows without a label; they are dropped", missing))
-    if several := [v for v in labels if isinstance(v, list | dict)]:
-        found.append(
-            Finding("rows with several labels", len(several), shown(several), "give a column with one label a row")
-        )
-    elif joined := find_several_labels([v for v in labels if isinstance(v, str)]):
-        found.append(
-            Finding(
-                f"labels that hold several, separated by '{joined[0]}'", 1, shown([joined[1]]), "give one label a row"
-            )
-        )
-    found += [Finding(note, 1) for note in join_spellings([v for v in labels if isinstance(v, str)])[1]]
-    found += [Finding(note, 1) for note in find_empty_names(dict(counts), label_column)]
-    if len(counts) < 2:
-        found.append(Finding("only one label: there is nothing to learn", 1, shown(counts), "check label_column_name"))
-    if conflicts:
-        found.append(
-            Finding("texts with more than one label", len(conflicts), shown(conflicts), "decide for one label")
-        )
-    for kind in ("exact", "normalised"):
-        if count := result["duplicates"][kind]:
-            found.append(
-                Finding(f"rows with a duplicate text ({kind})", count, fix="duplicates stay on one side of a split")
-            )
-        if count := result["leaks"][kind]:
-            found.append(
-                Finding(f"test rows that are training rows too ({kind})", count, fix="take them out of the test file")
-            )
-    rare = [name for name, count in counts.items() if count < 3]
-    if rare and len(counts) > 1:
-        found.append(
-            Finding("labels with fewer than 3 rows", len(rare), shown(rare), f"ignore_labels = {', '.join(rare[:3])}")
-        )
+def check_other_labels(rows: Rows) -> list[Finding]:
+    others = [split for split in rows.read if split != "train"]
+    return [
+        Finding(**found)
+        for split in others
+        for found in find_unlike_labels(rows.read[split][1], set(rows.counts), split)
+    ]
+
+
+def check_oversampled(rows: Rows) -> list[Finding]:
+    copied = find_oversampled(rows.texts, rows.labels)
+    if not copied:
+        return []
+    shown = [f"{name}: {copies:,} of {count:,} rows are copies" for name, (copies, count) in copied.items()]
+    fix = "split first, then copy: clean(rows, duplicates='exact'), and class_weights = balanced in place of copies"
+    return [Finding("labels that look oversampled", len(copied), show(shown), fix)]
+
+
+def check_templates(rows: Rows) -> list[Finding]:
+    templates = find_templates(rows.texts)
+    made = {row: number for number, template in enumerate(templates) for row in template.rows}
+    if len(made) < MANY_TEMPLATES * max(len(rows.texts), 1):
+        return []
+    what = f"rows that look made from {len(templates):,} templates, … in place of the words that change"
+    shown = [f"{template.text} ({len(template.rows):,})" for template in templates]
+    fix = "clean(rows, template_column='template') and group_column_name = template"
+    found = [Finding(what, len(made), show(shown), fix)]
+    usable = [i for i in made if isinstance(rows.labels[i], str)]
+    if len(templates) > 1 and len({rows.labels[i] for i in usable}) > 1:
+        texts, labels = [rows.texts[i] for i in usable], [rows.labels[i] for i in usable]
+        seen, unseen = price_templates(texts, labels, [made[i] for i in usable])
+        what = f"the price of the templates: tfidf has {seen} on their rows, {unseen} on rows of unseen templates"
+        found.append(Finding(what, len(usable)))
     return found
+
+
+def check_suspicious(rows: Rows) -> list[Finding]:
+    found = find_suspicious(rows.texts, rows.labels)
+    if not found:
+        return []
+    shown = [f"row {s.row + 1}, {s.given}, rather {s.other}: {rows.texts[s.row][:50]}" for s in found]
+    what = (
+        f"labels to read again: a cheap model that has not seen the row finds another at least {ODDS} times as likely"
+    )
+    return [Finding(what, len(found), show(shown), "read them; correct them in the file, or clean(rows, drop=[…])")]
+
+
+def check_personal_data(rows: Rows) -> list[Finding]:
+    hits = find_personal_data([text for texts, _ in rows.read.values() for text in texts])
+    kinds = Counter(hit.kind for hit in hits)
+    if not kinds:
+        return []
+    what = (
+        f"pieces of personal data ({', '.join(f'{kind} {n:,}' for kind, n in kinds.most_common())}); names of people"
+    )
+    shown = [f"{hit.kind} {mask(hit.value)}" for hit in hits]
+    return [Finding(f"{what} are not looked for", len(hits), show(shown), "clean(rows, redact=True)")]
+
+
+def check_languages(rows: Rows) -> list[Finding]:
+    foreign = find_foreign(rows.texts)
+    if not foreign:
+        return []
+    places = [i for found in foreign.values() for i in found]
+    what = (
+        f"texts in another language or script ({', '.join(f'{name} {len(found)}' for name, found in foreign.items())})"
+    )
+    return [
+        Finding(what, len(places), show(rows.texts[i] for i in places), "read them, or clean(rows, foreign='drop')")
+    ]
+
+
+CHECKS: dict[str, Callable[[Rows], list[Finding]]] = {
+    "reading": check_reading,
+    "empty texts": check_empty,
+    "labels": check_labels,
+    "labels that look alike": check_lookalikes,
+    "rare labels": check_rare,
+    "labels of other splits": check_other_labels,
+    "conflicts": check_conflicts,
+    "duplicates": check_duplicates,
+    "leaks": check_leaks,
+    "oversampling": check_oversampled,
+    "templates": check_templates,
+    "suspicious labels": check_suspicious,
+    "personal data": check_personal_data,
+    "languages": check_languages,
+}
 
 
 def describe_examination(
@@ -176,6 +348,12 @@ def describe_examination(
         f"text = '{columns['text']}', label = '{columns['label']}' ({columns['how']})",
         f"{len(labels)} labels: {counts}" + (" …" if len(labels) > 12 else ""),
     ]
+    for split, found in result["lengths"].items():
+        kinds = [
+            f"{v['median']:,} {kind} in the middle, {v['p99']:,} or fewer in 99 of 100, {v['max']:,} at most"
+            for kind, v in (found or {}).items()
+        ]
+        lines += [f"{split} texts: {'; '.join(kinds)}"] if kinds else []
     for f in result["findings"]:
         count = f" ({f['count']:,})" if f["count"] > 1 else ""
         examples = f": {'; '.join(f['examples'])}" if f["examples"] else ""

@@ -4,6 +4,8 @@ import unicodedata
 
 from ftkit.errors import UNSEEN
 
+FEWEST_LETTERS = 3  # letters and digits
+
 
 def is_blank(
     value: object,  # of a row
@@ -12,3 +14,10 @@ def is_blank(
     if value is None or isinstance(value, float) and value != value:
         return True
     return isinstance(value, str) and all(c.isspace() or unicodedata.category(c) in UNSEEN for c in value)
+
+
+def is_short(
+    value: object,  # of a row
+) -> bool:
+    "Return whether a text has hardly a letter: fewer than three letters and digits, but something to read"
+    return isinstance(value, str) and not is_blank(value) and sum(map(str.isalnum, value)) < FEWEST_LETTERS

@@ -27,10 +27,11 @@ logger = logging.getLogger(__name__)
 def print_json(
     value: object,  # of a record
 ) -> None:
-    "Print one JSON value on stdout"
+    "Print one JSON value on stdout, in ASCII if its encoding is not UTF-8, which readers of JSON expect"
     from ftkit.runs.folder import to_json_value
 
-    print(json.dumps(to_json_value(value), ensure_ascii=False, allow_nan=False), flush=True)
+    plain = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
+    print(json.dumps(to_json_value(value), ensure_ascii=plain, allow_nan=False), flush=True)
 
 
 def print_lines(
@@ -245,23 +246,28 @@ def read_texts(run, args) -> tuple[list, dict[str, list]]:
 def add_check(parser):
     parser.add_argument("file", metavar="FILE", help="rows: a file, a pattern, a folder, or - for stdin")
     parser.add_argument("--test_file", metavar="F", help="test rows, to find those that are training rows too")
+    parser.add_argument("--html", metavar="F", help="also write what was found as a page")
     add_columns(parser)
     add_reading(parser)
 
 
 def check(args):
     "Examine labelled rows without training. The exit code is 3 if something was found"
-    from ftkit.checks.report import describe_examination, examine
-    from ftkit.files.rows import ReadOptions
     from ftkit.files.tables import check_source
 
     for source in filter(None, (args.file, args.test_file)):
         check_source(source)
+    from ftkit.checks.report import describe_examination, examine
     from ftkit.data import read_source
+    from ftkit.files.rows import ReadOptions
 
     options = ReadOptions(**read_options(args))
     tables = read_source(train_file=args.file, test_file=args.test_file, options=options)
     result = examine(tables, args.text_column_name, args.label_column_name)
+    if args.html:
+        from ftkit.views.examination import write_examination
+
+        logger.info(f"page written: {write_examination(result, args.html)}")
     print_json(result) if args.json else print_lines(*describe_examination(result))
     return FOUND if result["findings"] else 0
 

@@ -30,6 +30,7 @@ DICTIONARY = re.compile(r"\{\s*['\"].*:.*\}", re.DOTALL)
 EMPTY_LISTS = ("[]", "()", "set()")
 DELIMITERS = (";", "|", "#", ",", "/")
 RARE_DELIMITERS = ("+", "&", "\n", "\t", " and ", " ")  # count only between labels that rows have alone
+TYPED = ("Parquet", "Arrow", "Arrow stream")  # formats in which doccano writes nothing
 SPANS = (
     "the labels are spans such as [0, 5, 'PER'] (sequence labelling). Texts are classified here: "
     "export one label for each text."
@@ -87,8 +88,8 @@ def unlist_one(
         return to_text(value)
     if is_span(value) or any(is_span(v) for v in value):
         raise UserError(SPANS)
-    names = list(dict.fromkeys(to_text(v) for v in value if v is not None and not isinstance(v, dict | list)))
-    if any(isinstance(v, dict | list) for v in value):
+    names = list(dict.fromkeys(to_text(v) for v in value if v is not None and not isinstance(v, dict | list | tuple)))
+    if any(isinstance(v, dict | list | tuple) for v in value):
         return list(value)  # of an unknown form: left to be refused
     return names if len(names) > 1 else names[0] if names else None
 
@@ -336,6 +337,8 @@ def unpack_doccano(table: Table) -> Table:
     replaced = {key: {"label": unlist(table.columns[key])}}
     if "text" not in table.columns:
         replaced["data"] = {"text": table.columns["data"]}
+    if table.format in TYPED:
+        return rebuild(table, replaced, [f"'{key}' holds lists; a list of one label was read as the label"])
     return rebuild(table, replaced, ["read as a doccano export"])
 
 

@@ -11,6 +11,7 @@ from ftkit.errors import UserError
 from ftkit.files.atomic import format_bytes
 
 COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\0"}  # how a file begins
 LIMIT = 8 * 10**9  # bytes unpacked: more is a bomb, or needs Parquet
 
 
@@ -29,8 +30,24 @@ def read_bytes(
     except (OSError, lzma.LZMAError, zlib.error) as e:
         if isinstance(e, OSError) and e.errno:
             raise
-        raise UserError(f"{path}: is not {path.suffix[1:]}-compressed, though its name says so ({e}).") from None
+        raise UserError(f"{path}: {explain_damage(path, e)}") from None
     return check_size(data, path)
+
+
+def explain_damage(
+    path: Path,  # a file ending in .gz, .bz2 or .xz
+    error: Exception,  # raised while unpacking
+) -> str:
+    "Return what is wrong with a compressed file, and what to do: it is damaged, or its name is wrong"
+    suffix, why = path.suffix.lower(), str(error).rstrip(".")
+    with open(path, "rb") as f:
+        start = f.read(6)
+    if start.startswith(MAGIC[suffix]):
+        return f"is damaged: it does not unpack as {suffix[1:]} ({why}). Download or copy it again."
+    kind = next((other for other, magic in MAGIC.items() if start.startswith(magic)), None)
+    rename = f"Rename it to {path.stem}{kind or ''}"
+    what = f", it is {kind[1:]}" if kind else ""
+    return f"is not {suffix[1:]}-compressed, though its name says so{what}. {rename}."
 
 
 def read_single_member(
@@ -40,6 +57,8 @@ def read_single_member(
     try:
         with zipfile.ZipFile(path) as archive:
             files = [f for f in archive.infolist() if not f.is_dir() and not is_hidden(f.filename)]
+            if not files:
+                raise UserError(f"{path}: is an empty archive. Name another file, or pack it again.")
             if len(files) != 1:
                 names = ", ".join(f.filename for f in files[:5])
                 raise UserError(f"{path}: holds {len(files)} files ({names}). Unpack it, and name one of them.")
@@ -48,7 +67,17 @@ def read_single_member(
             with archive.open(files[0]) as f:
                 return files[0].filename, check_size(f.read(LIMIT + 1), path)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:
+        if not is_archive(path):
+            raise UserError(f"{path}: is not a ZIP archive, though its name says so. Rename it, or pack it.") from None
         raise UserError(f"{path}: cannot be unpacked ({e}). Download it again, or unpack it yourself.") from None
+
+
+def is_archive(
+    path: Path,  # a .zip
+) -> bool:
+    "Return whether a file begins like a ZIP archive"
+    with open(path, "rb") as f:
+        return f.read(2) == b"PK"
 
 
 def is_hidden(
@@ -66,5 +95,5 @@ def check_size(
     if len(data) > LIMIT:
         raise UserError(f"{path}: unpacks to more than {format_bytes(LIMIT)}. Unpack it yourself, and use Parquet.")
     if not data:
-        raise UserError(f"{path}: the file inside is empty.")
+        raise UserError(f"{path}: the file inside is empty. Name another file, or pack it again.")
     return data

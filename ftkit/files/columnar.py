@@ -9,7 +9,7 @@ import re
 import sqlite3
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -17,11 +17,20 @@ from itertools import islice
 from pathlib import Path
 
 from ftkit.errors import UserError, did_you_mean, redact
+from ftkit.files.headers import (
+    clean_name,
+    find_repeated_headers,
+    is_usual_name,
+    note_repeated,
+    refuse_missing_header,
+    refuse_title,
+)
 from ftkit.files.json_rows import SPLIT_NAME, find_label, name_some
 from ftkit.files.rows import ReadOptions, Table, to_text
 
 MAX_ROWS = 20_000_000  # of a stream: more is endless, or needs Parquet
 # https://support.microsoft.com/en-us/office/excel-specifications-and-limits
+HIDDEN = re.compile(rb"<(\w+:)?(row|col) [^>]{0,250}hidden=\"(1|true)\"")  # a row or a column of a sheet
 EXCEL_CHARS, EXCEL_ROWS = 32_767, 1_048_576
 # https://arrow.apache.org/docs/format/Columnar.html, "IPC Streaming Format"
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -171,9 +180,10 @@ def from_arrow(
     about = {c.get("name"): c for c in load_json(metadata.get(b"pandas")).get("columns", [])}
     table, columns = Table({}, source, form), {}
     for name in rows.column_names:
-        if name.startswith("__index_level_"):
-            continue
         column, feature = rows[name], features.get(name)
+        if name.startswith("__index_level_"):
+            keep_index(arrow_values(column), name, columns, rows.column_names, table.notes)
+            continue
         columns[name] = arrow_values(column)
         if names := find_class_names(feature):
             columns[name] = name_classes(column.to_pylist(), names, source, name)
@@ -185,6 +195,28 @@ def from_arrow(
         elif isinstance(feature, dict) and feature.get("_type") == "Json":
             columns[name] = [None if v is None else to_plain(json.loads(v)) for v in columns[name]]
     return finish(columns, table)
+
+
+def keep_index(
+    values: list,  # of a nameless index of pandas
+    name: str,  # that pandas gave it in the file
+    columns: dict[str, list],  # which grow
+    known: list[str],  # the names of all columns
+    notes: list[str],  # what was decided
+) -> None:
+    "Add a nameless index as a column, unless it only numbers the rows"
+    if is_row_numbers(values):
+        return
+    name = name if "index" in known or "index" in columns else "index"
+    columns[name] = values
+    notes.append(f"the nameless index of pandas was read as the column '{name}'")
+
+
+def is_row_numbers(
+    values: list,  # of an index, as text
+) -> bool:
+    "Return whether an index numbers the rows: whole numbers, each once"
+    return len(set(map(str, values))) == len(values) and all(str(v).isdecimal() for v in values)
 
 
 def load_json(
@@ -211,6 +243,8 @@ def arrow_values(
         return pandas_values(column.to_pandas())
     if (types.is_float32(kind) or types.is_float16(kind)) and not types.is_dictionary(column.type):
         return [None if v is None else to_plain(kind.to_pandas_dtype()(v)) for v in column.to_pylist()]
+    if types.is_map(kind):
+        return [None if v is None else dict(v) for v in column.to_pylist()]
     return [to_plain(v) for v in column.to_pylist()]
 
 
@@ -290,8 +324,10 @@ def read_excel(
             sheet.reset_dimensions()
             rows = [(n, cells) for n, cells in enumerate(sheet.iter_rows(), 1) if any(has_value(c) for c in cells)]
             if "mergeCell" in marks and rows:
-                check_merged(path, sheet.title, source, rows[0][0])
+                check_merged(path, sheet.title, source, rows[0][0], len(rows[0][1]))
             table = read_sheet(rows, source, notes, options)
+        if "hidden" in marks:
+            table.notes += note_hidden(path, sheet.title, table.numbers)
         if "formula" in marks:
             check_formulas(path, sheet.title, source)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError, TypeError, EOFError) as e:
@@ -319,7 +355,7 @@ def refuse_other_workbooks(
 def find_marks(
     path: Path,  # of the file
 ) -> set[str]:
-    "Return which of formula and mergeCell any sheet holds: they need a second, slower look"
+    "Return which of formula, mergeCell and hidden any sheet holds: they need a second, slower look"
     found = set()
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
@@ -330,7 +366,8 @@ def find_marks(
                         data = tail + block
                         found |= {"formula"} if re.search(rb"<(\w+:)?f[ />]", data) else set()
                         found |= {"mergeCell"} if b"mergeCell " in data else set()
-                        tail = data[-20:]
+                        found |= {"hidden"} if HIDDEN.search(data) else set()
+                        tail = data[-300:]
     return found
 
 
@@ -373,10 +410,20 @@ def read_sheet(
         if len(header) != len(filled):
             raise UserError(f"{source}: {len(filled)} columns, but column_names has {len(header)}. Name each column.")
         names = dict(zip(filled, header))
+        if [clean_name(grid[0][i] or "").casefold() for i in filled] == [clean_name(n).casefold() for n in header]:
+            notes.append(f"row {numbers[0]} holds the names of column_names: it is the header, not a row")
+            grid, numbers = grid[1:], numbers[1:]
     else:
         names = {i: grid[0][i].strip() if grid[0][i] else "" for i in filled}
         grid, numbers, rows_above = grid[1:], numbers[1:], numbers[0]
+        values = [[row[i] or "" for row in grid] for i in filled]
+        refuse_title(source, list(names.values()), values, numbers, rows_above, "row")
         names = leave_out_nameless(names, grid, rows_above, source, notes)
+        values = [[(row[i] or "").strip() for row in grid] for i in names]
+        if repeated := find_repeated_headers(list(names.values()), values):
+            notes.append(note_repeated(repeated, numbers))
+            grid, numbers = ([x for i, x in enumerate(part) if i not in repeated] for part in (grid, numbers))
+        refuse_missing_header(source, list(names.values()), [[row[i] or "" for row in grid] for i in names])
     check_names(list(names.values()), source)
     columns = {name: [row[i] for row in grid] for i, name in names.items()}
     if errors:
@@ -481,16 +528,42 @@ def check_merged(
     title: str,  # of the sheet
     source: str,  # file and sheet
     header: int,  # the number of the header row
+    width: int,  # of the rows
 ):
     "Raise `UserError` for merged cells: only the first of them has a value"
     import openpyxl
 
-    merged = [r for r in openpyxl.load_workbook(path)[title].merged_cells.ranges if r.max_row >= header]
+    sheet = openpyxl.load_workbook(path)[title]
+    merged = [r for r in sheet.merged_cells.ranges if r.max_row >= header]
+    above = [r for r in merged if r.min_row == r.max_row == header and r.max_col - r.min_col + 1 >= max(2, width - 1)]
+    if above and not is_usual_name(str(sheet.cell(header, above[0].min_col).value)):
+        raise UserError(
+            f"{source}: row {header} is a title ({above[0].coord} are merged), not the names of the columns. "
+            f"Delete row {header}."
+        )
     if merged:
         raise UserError(
             f"{source}: cells {merged[0].coord} are merged, so that only the first has a value. "
             "Unmerge them, and fill in each cell."
         )
+
+
+def note_hidden(
+    path: Path,  # of the file
+    title: str,  # of the sheet
+    numbers: Sequence[int],  # of the rows that were read
+) -> list[str]:
+    "Return a note on hidden rows, such as those that a filter leaves out, and on hidden columns: they were read too"
+    import openpyxl
+
+    sheet = openpyxl.load_workbook(path)[title]
+    rows = [n for n in numbers if n in sheet.row_dimensions and sheet.row_dimensions[n].hidden]
+    columns = [letter for letter, column in sheet.column_dimensions.items() if column.hidden]
+    notes = []
+    if rows:
+        what = f"{len(rows):,} hidden rows were" if len(rows) > 1 else "1 hidden row was"
+        notes.append(f"{what} read too, the first is row {rows[0]}: to leave them out delete them")
+    return notes + ([f"hidden columns were read too: {', '.join(columns)}"] if columns else [])
 
 
 # --- databases ---
@@ -746,6 +819,8 @@ def from_pandas(
         if hasattr(series, "cat"):
             table.orders[name] = pandas_values(series.cat.categories.to_series())
     index = [str(n) for n in frame.index.names if n is not None]
+    if not index and frame.index.nlevels == 1 and not is_row_numbers(frame.index.tolist()):
+        index = [str(v) for v in frame.index[:2]]
     if index:
         table.notes.append(f"the index {name_some(index)} was not read: use df.reset_index() if it is a column")
     return finish(columns, table)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from ftkit.errors import UserError
-from ftkit.files.rows import Table, to_text
+from ftkit.files.rows import EMPTY, Table, to_text
 
 EXCERPT = 40  # characters of the file that a message quotes
 LABEL_CHARS = 60  # longer values are no label names
@@ -28,6 +28,7 @@ LINE_BREAK = re.compile(r"\r\n|\n|\r")
 # scripts written without spaces: a text in them is one word
 NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]{4}")
 WANTED = 'Write a list of objects: [{"text": "...", "label": "..."}, ...].'
+LABELS_AS_KEYS = "If the keys are the labels of the texts, each text needs an object of its own."
 REMEDY = 'Write it with df.to_json(path, orient="records", lines=True).'
 
 
@@ -183,7 +184,7 @@ def finish_lines(
 ) -> Table:
     "Return the values of lines as a table"
     if not values:
-        raise UserError(f"{source}: the file is empty.")
+        raise UserError(f"{source}: {EMPTY}")
     if all(isinstance(v, list) for v in values):
         table = read_pairs(values, source, "line", numbers)
         table.format = f"{form}, pairs"
@@ -256,7 +257,7 @@ def refuse_other_formats(
     "Raise `UserError` for an empty file, a web page and a Git LFS pointer"
     start = text[:200].lstrip()
     if not text.strip():
-        raise UserError(f"{source}: the file is empty.")
+        raise UserError(f"{source}: {EMPTY}")
     if start.startswith("<"):
         raise UserError(f"{source}: is a web page or XML, not JSON. Download the file itself.")
     if start.startswith("version https://git-lfs"):
@@ -509,7 +510,7 @@ def describe(
     scalar_lists = {k: len(v) for k, v in document.items() if isinstance(v, list)}
     if len(scalar_lists) == len(document):
         lengths = ", ".join(f"'{shorten(k)}' {n}" for k, n in list(scalar_lists.items())[:5])
-        return f"the lists differ in length ({lengths}), so they are no columns."
+        return f"the lists differ in length ({lengths}), so they are no columns. {LABELS_AS_KEYS}"
     if all(isinstance(v, dict) for v in document.values()):
         return f"it is unclear whether {keys} are rows or columns. {REMEDY}"
     if not any(isinstance(v, dict | list) for v in document.values()):
@@ -529,7 +530,7 @@ def read_table_schema(document: dict, source: str) -> Table:
     "Read a table schema with its rows, without the nameless index of pandas"
     rows = document["data"]
     if not rows:
-        raise UserError(f"{source}: there are no rows under 'data'.")
+        raise UserError(f"{source}: there are no rows under 'data'. {WANTED}")
     columns = join_records(rows, source, "row")
     key = document["schema"].get("primaryKey") or []
     for name in [key] if isinstance(key, str) else key:
@@ -562,7 +563,7 @@ def read_split_orient(document: dict, source: str) -> Table:
                 "Give each row a value for each column."
             )
     if not rows:
-        raise UserError(f"{source}: there are no rows under 'data'.")
+        raise UserError(f"{source}: there are no rows under 'data'. {WANTED}")
     columns = {name: [to_text(row[i]) for row in rows] for i, name in enumerate(names)}
     return Table(columns, source, "JSON of pandas, orient=split")
 

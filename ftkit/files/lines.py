@@ -4,9 +4,10 @@ import re
 from collections import Counter
 
 from ftkit.errors import UserError
-from ftkit.files.delimited import is_usual_name, parse_delimited
-from ftkit.files.rows import ReadOptions, Table
+from ftkit.files.delimited import is_usual_name, parse_delimited, refuse_impostor
+from ftkit.files.rows import EMPTY, ReadOptions, Table
 
+MANY = 10  # lines that are alike by chance no more
 MARK = "__label__"
 LABEL_WORD = re.compile(r"\d+|[A-Z][A-Z0-9_-]*(:\w+)?|[A-Za-z]+:\w+")  # 1, POSITIVE, DESC, DESC:manner
 
@@ -21,11 +22,12 @@ def parse_lines(
     "Read fastText lines, `LABEL text` lines, delimited rows, or a text a line: what every line is"
     lines = [(number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
-        raise UserError(f"{source}: the file is empty.")
+        raise UserError(f"{source}: {EMPTY}")
     marked = sum(line.lstrip().startswith(MARK) for _, line in lines)
     at_end = sum(line.split()[-1].startswith(MARK) for _, line in lines)
     if marked or at_end == len(lines):
         return parse_fasttext(lines, source, encoding, marked)
+    refuse_impostor(text, source)
     if not options.delimiter and is_labelled(lines):
         numbers, pairs = [n for n, _ in lines], [line.split(None, 1) for _, line in lines]
         columns = {"text": [p[1] for p in pairs], "label": [p[0] for p in pairs]}
@@ -37,6 +39,7 @@ def parse_lines(
         name = lines.pop(0)[1].strip()
         notes.append(f"the first line ({name}) names the column")
     texts, numbers = [line for _, line in lines], [n for n, _ in lines]
+    notes += note_regular(texts)
     return Table({name: texts}, source, "a text in each line", encoding, numbers=numbers, notes=notes)
 
 
@@ -69,6 +72,23 @@ def is_labelled(
     are_labels = all(LABEL_WORD.fullmatch(word) for word in first)
     have_texts = all(len(line.split(None, 1)) == 2 for _, line in lines)
     return are_labels and have_texts and len(lines) >= 4 and 2 <= len(first) <= len(lines) / 2
+
+
+def note_regular(
+    texts: list[str],  # one a line
+) -> list[str]:
+    "Return a note if all lines have what a table has: as many delimiters each, or quotes around them"
+    notes = []
+    for mark, name in ((",", "comma"), (";", "semicolon"), ("|", "bar")):
+        counts = {text.count(mark) for text in texts}
+        if len(texts) >= MANY and len(counts) == 1 and counts != {0}:
+            notes.append(
+                f"every line holds {counts.pop()} {name}(s) and was read as one text: for a table write "
+                f"delimiter = {name}"
+            )
+    if len(texts) >= MANY and all(len(text) > 1 and text[0] == text[-1] == '"' for text in texts):
+        notes.append("every line stands in quotes, which were kept")
+    return notes
 
 
 def has_names(

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 # `postgresql://host/db`, `https://…`: no path, although a path has made one slash of two
 ADDRESS = re.compile(r"([a-z][a-z0-9+.]+):/{1,3}", re.IGNORECASE)
 
+EMPTY = "the file is empty. Write its rows again, or name another file."
+NO_ROWS = "there are no rows below the column names. Add rows, or name another file."
+
 
 @dataclass
 class Table:

@@ -13,14 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ftkit.errors import UserError
-from ftkit.files.annotations import unpack_annotations
+from ftkit.files.annotations import select, unpack_annotations
 from ftkit.files.archives import COMPRESSED, read_bytes, read_single_member
 from ftkit.files.columnar import read_arrow, read_excel, read_parquet, read_sql
 from ftkit.files.delimited import is_usual_name, parse_delimited
-from ftkit.files.encodings import Decoded, decode
+from ftkit.files.encodings import Decoded, decode, note_spoiled
+from ftkit.files.headers import find_repeated_headers, note_repeated, refuse_foreign_rows
 from ftkit.files.json_rows import parse_json, parse_jsonl
 from ftkit.files.lines import parse_lines
-from ftkit.files.rows import ADDRESS, ReadOptions, Table
+from ftkit.files.rows import ADDRESS, EMPTY, NO_ROWS, ReadOptions, Table
 
 STAND_INS = (  # how a file starts that stands in for the data, what it is, what to do
     (rb"version https://git-lfs", "a Git LFS pointer, not the data", "Get the file with `git lfs pull`."),
@@ -83,7 +84,7 @@ def check_source(
     if not path.is_file():
         raise UserError(f"{path}: is a device or a pipe, not a file. Write its rows into a file first.")
     if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty.")
+        raise UserError(f"{path}: {EMPTY}")
     refuse_stand_in(path)
     if inner_suffix(path) not in READERS:
         raise UserError(f"{path}: files ending in '{path.suffix}' are not read. Use {ENDINGS}.")
@@ -122,8 +123,23 @@ def finish(
         return {name: finish(table, f"{source}, {name}") for name, table in found.items()}
     found.source = source
     if not len(found):
-        raise UserError(f"{source}: there are no rows below the column names.")
+        raise UserError(f"{source}: {NO_ROWS}")
+    found = leave_out_headers(found)
+    refuse_foreign_rows(found)
+    found.notes += note_spoiled(found.columns.values())
     return unpack_annotations(found)
+
+
+def leave_out_headers(
+    table: Table,  # from a reader
+) -> Table:
+    "Return the rows that do not repeat the names of all columns, with a note on those that do"
+    values = [[v if isinstance(v, str) else "" for v in column] for column in table.columns.values()]
+    repeated = find_repeated_headers(list(table.columns), values)
+    if not repeated:
+        return table
+    keep = [i for i in range(len(table)) if i not in repeated]
+    return select(table, table.columns, keep, [note_repeated(repeated, [table.number(i) for i in range(len(table))])])
 
 
 def inner_suffix(
@@ -166,10 +182,29 @@ def parse_decoded(
     suffix: str,  # that tells the format
 ) -> Table | dict[str, Table]:
     "Parse a text; the notes begin with what the decoding decided"
+    refuse_odd_ends(decoded.text, source, suffix)
     found = parse(decoded.text, source, decoded.encoding, options, suffix)
     for table in found.values() if isinstance(found, dict) else [found]:
         table.notes[:0] = decoded.notes
     return found
+
+
+def refuse_odd_ends(
+    text: str,  # of the file
+    source: str,  # for messages
+    suffix: str,  # that tells the format
+) -> None:
+    "Raise `UserError` if lines end in another character than a line break, such as U+2028: it is all one line then"
+    inside = text.strip()
+    if "\n" in inside or "\r" in inside:
+        return
+    pattern = r"\}\s*([\x85\u2028\u2029\x1e])\s*\{" if "json" in suffix else r"([\x85\u2028\u2029\x1e])"
+    marks = re.findall(pattern, inside)
+    if len(marks) > 1 and len(set(marks)) == 1:
+        raise UserError(
+            f"{source}: its lines end in U+{ord(marks[0]):04X}, which is no line break of a text file ({len(marks)} "
+            "of them). Write line breaks in their place."
+        )
 
 
 def read_zip(
@@ -284,6 +319,8 @@ def read_label_folders(
         if label.lower() in NO_LABEL_FOLDERS:
             continue
         decoded = decode(path.read_bytes(), str(path), options.encoding)
+        if decoded.text.startswith("{\\rtf"):
+            raise UserError(f"{path}: is an RTF document, not plain text. Save it as plain text.")
         encodings.add(decoded.encoding)
         for column, value in (("text", decoded.text), ("label", label), ("file", f"{label}/{path.name}")):
             table.columns[column].append(value)

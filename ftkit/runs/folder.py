@@ -51,6 +51,7 @@ EMPTY = {
     "unfitted": {},
     "verdicts": None,
     "looks": None,
+    "leaks": None,
     "timing": {"train_seconds": None, "train_cpu_seconds": None, "total_seconds": None},
     "peak_bytes": None,
     "forecast": dict.fromkeys(["train_seconds", "train_cpu_seconds", "total_seconds", "peak_bytes", "disk_bytes"]),

@@ -3,10 +3,13 @@
 import errno
 import json
 import logging
+from dataclasses import asdict
 
 import pandas as pd
 from filelock import FileLock
 
+from ftkit.checks.duplicates import find_repeats
+from ftkit.checks.price import price
 from ftkit.runs.folder import RunFolder
 from ftkit.runs.session import utc_now
 from ftkit.tasks.base import Task
@@ -37,6 +40,19 @@ def score_run(
     scores = {split: task.score(rows, **keys) for split, rows in predictions.items()}
     looks = count_look(run, sha256, "train")
     run.update(metrics=scores, baselines=baselines, unfitted=unfitted, verdicts=verdicts, looks=looks)
+
+
+def score_leaks(
+    run: RunFolder,  # where the result is written
+    train: list[str],  # the training texts
+    test: pd.DataFrame,  # predictions of the test rows, with text, label and predicted
+) -> None:
+    "Record how many test rows are training rows too, and what they add to the accuracy"
+    repeats = find_repeats(train, list(test["text"]))
+    leaked = test.reset_index(drop=True).index.isin([row for rows in repeats.leaks.values() for row in rows])
+    right = (test["predicted"].astype(str) == test["label"].astype(str)).to_numpy()
+    found = price(right, leaked, "fine-tuned", run.settings.confidence_level)
+    run.update(leaks={**repeats.count()[1], "price": asdict(found) if found else None})
 
 
 def count_look(

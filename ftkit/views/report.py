@@ -24,7 +24,7 @@ def write_report(
     sections += [curve_section(run)]
     if record["metrics"]:
         sections += [*score_sections(record), *task.report_sections(run)]
-    sections += [data_section(record)] if "data" in record else []
+    sections += [data_section(record), leak_section(record)] if "data" in record else []
     sections += [forecast_section(record), preflight_section(record)]
     sections += [settings_section(run, record)]
     page = templates().get_template("report.html.j2")
@@ -169,6 +169,20 @@ def data_section(
     notes = f"Dropped: {', '.join(dropped) or 'no row'}. "
     notes += f"Held out from the training rows: {', '.join(held_out) or 'nothing'}."
     return Section("The rows", [table_html(rows), Markup('<p class="muted">{}</p>').format(escape_controls(notes))])
+
+
+def leak_section(
+    record: dict,  # run.json
+) -> Section | None:
+    "Return how many test rows are training rows too and what they add to the score; None if that was not looked for"
+    leaks = record["leaks"]
+    if not leaks:
+        return None
+    counts = [{"kind": kind, "test rows": count} for kind, count in leaks.items() if kind != "price"]
+    if not any(row["test rows"] for row in counts):
+        return Section("Leaks", ["No test row is a training row too, nor nearly the same as one."])
+    price = leaks["price"]["text"] if leaks["price"] else "No row would be left without them."
+    return Section("Leaks: test rows that are training rows too", [table_html(counts), format_cell(price)])
 
 
 def forecast_section(

@@ -225,7 +225,7 @@ SHEETS = {
     "nameless": ({**CELLS, "C2": "x"}, "column C has values, but no name in row 1"),
     "title": (
         {"A1": "My rows", "A2": "text", "B2": "label", "A3": "a", "B3": "x"},
-        "column B has values, but no name",
+        "row 2: holds the names .text, label. below other rows. Delete row 1",
     ),
     "names twice": ({**CELLS, "C1": "text", "C2": "x"}, "two columns are named 'text'"),
     "formula": ({**CELLS, "B3": "=B2+1"}, "cell B3: a formula without a computed value"),

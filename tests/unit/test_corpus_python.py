@@ -597,6 +597,7 @@ def test_file_that_replaces_a_split_is_said(tmp_path):
     names = {"text_column_name": "text", "label_column_name": "label"}
     report = load_data(train_file=str(tmp_path / "data"), validation_file=str(tmp_path / "own.csv"), **names)[1]
     assert any(note.startswith("validation_file takes the place of the validation rows") for note in report["notes"])
+    count("A3", "read as meant")
 
 
 def test_two_text_columns_are_a_pair():

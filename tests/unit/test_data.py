@@ -6,7 +6,7 @@ from conftest import small_rows, write_csv
 from datasets import ClassLabel, Dataset, Features, Value
 
 from ftkit.checks.duplicates import normalise
-from ftkit.data import clean, load_data, rows_sha256, sample, split_rows
+from ftkit.data import drop_unusable, load_data, rows_sha256, sample, split_rows
 from ftkit.errors import UserError
 from ftkit.settings import Settings
 
@@ -57,8 +57,8 @@ def test_label_names_are_mapped_once():
 
 def test_cleaning_counts_what_it_drops():
     texts, labels = ["a", "", "  ", None, "b", "a", "a"], ["x", "x", "x", "x", "", "x", "y"]
-    assert clean(texts, labels) == ([0, 6], {"empty_text": 3, "no_label": 1, "duplicate": 1})
-    assert clean(texts, labels, keep_duplicates=True)[0] == [0, 5, 6]
+    assert drop_unusable(texts, labels) == ([0, 6], {"empty_text": 3, "no_label": 1, "duplicate": 1})
+    assert drop_unusable(texts, labels, keep_duplicates=True)[0] == [0, 5, 6]
 
 
 def test_twins_stay_on_one_side():

@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import replace
 
 from ftkit.errors import UserError
-from ftkit.files.delimited.names import is_name, is_usual_name
 from ftkit.files.delimited.preamble import list_delimiters
 from ftkit.files.delimited.records import (
     DELIMITERS,
+    QUOTES,
     Body,
     Fit,
     Reading,
@@ -29,8 +29,11 @@ from ftkit.files.delimited.refusals import (
     refuse_quotes,
     refuse_ragged,
     refuse_run,
+    refuse_two_delimiters,
     refuse_unread_delimiter,
+    refuse_whole_lines,
 )
+from ftkit.files.headers import is_name, is_usual_name
 
 
 def count_evidence(
@@ -61,11 +64,15 @@ def find_fit(
     fit = find_usual(body, delimiters) or find_unusual(body, delimiters)
     if fit is None:
         refuse_other_delimiter(body, delimiters)
+        refuse_whole_lines(body, delimiters)
+        refuse_two_delimiters(body)
         refuse_prose(body, delimiters)
         refuse_names(body, delimiters)
         fit = find_one_column(body, delimiters)
     if fit is None:
         refuse_ragged(body, delimiters)
+    elif fit.reading.quote is None and fit.reading.delimiter:
+        refuse_whole_lines(body, [fit.reading.delimiter])
     return skip_spaces(body, refine_quoting(body, fit))
 
 
@@ -90,7 +97,7 @@ def find_unusual(
         return None
     fits = {}
     for d in delimiters:
-        for quote in ('"', "'"):
+        for quote in QUOTES:
             if quote not in body.text or d in fits or d not in body.text:
                 continue
             for reading in list_unusual(d, quote):
@@ -193,12 +200,12 @@ def refine_quoting(
     "Return a fit in which quotes around fields are syntax although the csv module cannot read what they hold"
     if fit.reading.quote or body.options.quoting == "none":
         return fit
-    for quote in ('"', "'"):
+    for quote in QUOTES:
         if quote not in body.text or not begins_fields(body, Reading(fit.reading.delimiter, quote)):
             continue
         header = fit.header_line is not None and all(is_wrapped(h.strip(), quote) for h in fit.header)
         for reading in list_unusual(fit.reading.delimiter, quote):
-            if quote == "'" and not header:
+            if quote != '"' and not header:
                 continue
             if reading.spaced or (reading.inner == "backslash" and "\\" + quote not in body.text):
                 continue

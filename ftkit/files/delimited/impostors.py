@@ -4,6 +4,7 @@ import json
 import re
 
 from ftkit.errors import UserError
+from ftkit.files.rows import EMPTY
 
 TAG = r"!doctype\s+html|html|head|body|meta|title|script|style|link|table|center"
 IMPOSTORS = [  # how a text starts, what it is, what to do
@@ -49,7 +50,7 @@ def refuse_impostor(
     "Raise `UserError` if the text is no delimited text, naming what it is"
     start = text[:100_000].lstrip()
     if not start and not text.strip():
-        raise UserError(f"{source}: the file is empty.")
+        raise UserError(f"{source}: {EMPTY}")
     for pattern, what, remedy in IMPOSTORS:
         if re.match(pattern, start, re.IGNORECASE | re.DOTALL):
             raise UserError(f"{source}: {what}. {remedy}.")

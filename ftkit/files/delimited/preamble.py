@@ -6,9 +6,9 @@ from dataclasses import replace
 from itertools import islice
 
 from ftkit.errors import UserError, did_you_mean
-from ftkit.files.delimited.names import clean_name, is_name, is_usual_name
 from ftkit.files.delimited.records import DELIMITERS, LINE, Body, list_indexes
-from ftkit.files.rows import ReadOptions
+from ftkit.files.headers import clean_name, is_name, is_usual_name
+from ftkit.files.rows import NO_ROWS, ReadOptions
 
 SPELLINGS = {name: d for d, name in DELIMITERS.items()} | {d: d for d in DELIMITERS} | {"\\t": "\t", "pipe": "|"}
 SEPARATOR = re.compile(r'"?sep=(.+?)"?\s*', re.IGNORECASE | re.DOTALL)  # Excel's first line
@@ -38,7 +38,7 @@ def open_body(
         body = replace(body, text="".join(lines[body.first :]))
     rows = sum(1 for _ in islice(list_indexes(body), 2))
     if rows + bool(names) < 2:
-        raise UserError(f"{source}: there are no rows below the column names.")
+        raise UserError(f"{source}: {NO_ROWS}")
     return body
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from ftkit.files.delimited.names import clean_name
+from ftkit.files.headers import clean_name
 from ftkit.files.rows import ReadOptions
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+QUOTES = {'"': "quotes", "'": "single quotes", "`": "backticks"}
 LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")  # U+2028 and form feed are text, unlike in str.splitlines
 
 

@@ -2,15 +2,17 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
 from ftkit.errors import UserError
-from ftkit.files.delimited.names import clean_name, is_name, is_usual_name
 from ftkit.files.delimited.records import DELIMITERS, Body, Fit, begins_fields, list_indexes, scan_both
+from ftkit.files.headers import TOP, clean_name, is_name, is_usual_name
 
+WHOLE_LINE = re.compile(r"(\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*')\s*([,;\t|]*)")  # and delimiters without a value
+DECIMAL = re.compile(r"\d,\d")
 OTHER_MARK = re.compile(r"([\x1c-\x1f]|[^\w\s\"'.,;|-])\1*")
-TOP = 30  # lines that may stand above a table
 
 
 def refuse_run(
@@ -40,6 +42,55 @@ def refuse_other_delimiter(
             f"{body.source}: {where} names the {DELIMITERS[delimiters[0]]}, which the header does not hold, "
             f"but a {DELIMITERS[others[0]]} splits every line. Write delimiter = {DELIMITERS[others[0]]}."
         )
+
+
+def refuse_whole_lines(
+    body: Body,
+    delimiters: list[str],
+) -> None:
+    "Raise `UserError` if the quotes of a line stand around all of its fields: they are one field then"
+    header = body.lines[next(list_indexes(body))]
+    if body.options.quoting or len(body.names) == 1 or not body.names and WHOLE_LINE.fullmatch(header.strip()):
+        return
+    delimiters = [d for d in delimiters if body.names or d in header]
+    for index in islice(list_indexes(body), 0 if body.names else 1, None):
+        line = body.lines[index].strip()
+        found = WHOLE_LINE.fullmatch(line) if line[:1] in ('"', "'") else None
+        if found and any(d in found[1] and d not in found[2] for d in delimiters):
+            raise UserError(
+                f"{body.source}, line {index + 1}: stands in quotes as a whole ({line[:40]}). Delete the quotes "
+                "around such lines, or write quoting = literal if they are part of the text."
+            )
+
+
+def refuse_two_delimiters(
+    body: Body,
+    values: list[list[str]] | None = None,  # of the columns, as the header's delimiter splits them; None: it does not
+) -> None:
+    "Raise `UserError` if the lines below the header are split by another delimiter than its names"
+    if body.names or values and any(is_repeated(column) for column in values):
+        return
+    first, *indexes = list_indexes(body)
+    header, rows = body.lines[first].strip("\r\n"), [body.lines[i].strip("\r\n") for i in indexes]
+    for own in DELIMITERS:
+        for other in DELIMITERS:
+            if own not in header or other in header or any(row.count(other) != header.count(own) for row in rows):
+                continue
+            if other == "," and all(DECIMAL.search(row) for row in rows):
+                continue
+            if values is None or any(map(is_repeated, zip(*(row.split(other) for row in rows)))):
+                raise UserError(
+                    f"{body.source}, line {first + 1}: the names stand between {DELIMITERS[own]}s ({header[:40]}), "
+                    f"but the lines below between {DELIMITERS[other]}s. "
+                    f"Write {DELIMITERS[other]}s between the names too."
+                )
+
+
+def is_repeated(
+    column: Sequence[str],
+) -> bool:
+    "Return whether few values of a column come again, as labels do"
+    return len(set(column)) <= max(1, len(column) / 2)
 
 
 def refuse_prose(

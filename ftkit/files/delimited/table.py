@@ -1,22 +1,16 @@
 "The rows of delimited text as columns: every value as written, every line accounted for."
 
 import csv
+import re
 from collections import Counter
 
 from ftkit.errors import UserError
 from ftkit.files.delimited.dialect import find_fit
 from ftkit.files.delimited.impostors import refuse_impostor
-from ftkit.files.delimited.names import (
-    CHUNK,
-    clean_name,
-    is_name,
-    is_usual_name,
-    refuse_doubles,
-    refuse_missing_header,
-)
 from ftkit.files.delimited.preamble import open_body
 from ftkit.files.delimited.records import (
     DELIMITERS,
+    QUOTES,
     Body,
     Fit,
     Reading,
@@ -25,9 +19,20 @@ from ftkit.files.delimited.records import (
     is_blank,
     read_records,
 )
-from ftkit.files.delimited.refusals import TOP, refuse_run
-from ftkit.files.rows import ReadOptions, Table
+from ftkit.files.delimited.refusals import refuse_run, refuse_two_delimiters
+from ftkit.files.headers import (
+    CHUNK,
+    clean_name,
+    is_usual_name,
+    refuse_doubles,
+    refuse_missing_header,
+    refuse_title,
+)
+from ftkit.files.rows import NO_ROWS, ReadOptions, Table
 
+MARKS = (("'", "'", "single quotes"), ("`", "`", "backticks"), ('="', '"', 'Excel\'s ="…"'))  # start, end, name
+FEWEST = 10  # values: fewer may stand in marks by chance
+FIRST = "'`="  # how the marks begin
 LONG_RUN = 4  # lines in one quoted cell that carry labels of the table: no text does that by chance
 
 
@@ -59,10 +64,11 @@ def build_table(
     values, numbers, repeated = collect_values(body, fit, names)
     source, notes = body.source, body.notes
     if not numbers:
-        raise UserError(f"{source}: there are no rows below the column names.")
+        raise UserError(f"{source}: {NO_ROWS}")
     if fit.header_line is not None and not body.names:
-        refuse_title(body, fit, names, values, numbers)
+        refuse_title(source, names, values, numbers, fit.header_line + 1)
         refuse_missing_header(source, names, values)
+        refuse_two_delimiters(body, values)
     refuse_second_names(body, fit, values)
     refuse_doubles(source, names)
     refuse_shifted(body, fit, names, values, numbers)
@@ -71,6 +77,7 @@ def build_table(
         plural = f"{len(repeated)} repeated header lines" if len(repeated) > 1 else "1 repeated header line"
         notes.append(f"{plural} left out, the first in line {repeated[0]}")
     note_reading(body, fit)
+    values = unwrap_columns(body, names, values)
     note_nameless(fit, names, values, numbers, notes)
     numbers = range(numbers[0], numbers[-1] + 1) if numbers[-1] - numbers[0] + 1 == len(numbers) else numbers
     delimiter, quote = fit.reading.delimiter, fit.reading.quote
@@ -103,6 +110,11 @@ def name_columns(
             body.notes.append("invisible characters in column names left out")
         elif names != header and not fit.reading.spaced:
             body.notes.append("spaces around column names left out")
+    if joined := next((n for n in names if sum(map(is_usual_name, re.split(r"[,;\t|]", n))) > 1), None):
+        raise UserError(
+            f"{body.source}: one name holds several ({joined[:40]}): the lines stand in quotes as a whole. "
+            "Delete the quotes around the lines."
+        )
     if not any(names):
         raise UserError(f"{body.source}: the header has no names. Write them into its first line, or as column_names.")
     return names
@@ -164,25 +176,6 @@ def add_rows(
     "Append rows to columns"
     for column, more in zip(values, zip(*rows)):
         column.extend(more)
-
-
-def refuse_title(
-    body: Body,
-    fit: Fit,
-    names: list[str],
-    values: list[list[str]],
-    numbers: list[int],
-) -> None:
-    "Raise `UserError` if one of the first rows holds the names, below a title with as many fields"
-    if any(is_usual_name(n) for n in names) or (len(names) == 1 and len(names[0].split()) < 2):
-        return
-    for row, number in enumerate(numbers[:TOP]):
-        fields = [column[row] for column in values]
-        if sum(is_usual_name(f) for f in fields) >= min(2, len(names)) and all(is_name(f) for f in fields):
-            raise UserError(
-                f"{body.source}, line {number}: holds the names ({', '.join(fields[:5])}) below other lines. "
-                f"Delete the lines above it, from line {fit.header_line + 1} to line {number - 1}."
-            )
 
 
 def refuse_second_names(
@@ -247,9 +240,9 @@ def note_reading(
 ) -> None:
     "Record how quotes and spaces were read, if not as CSV has them"
     reading = fit.reading
-    mark = "single quotes" if reading.quote == "'" else "quotes"
-    if reading.quote == "'":
-        body.notes.append("single quotes around a value are quoting")
+    mark = QUOTES.get(reading.quote)
+    if reading.quote not in (None, '"'):
+        body.notes.append(f"{mark} around a value are quoting")
     if reading.inner == "backslash" and "\\" + reading.quote in body.text:
         body.notes.append(f"{mark} after a backslash belong to the text; other backslashes stay")
     if reading.inner == "bare":
@@ -263,6 +256,41 @@ def note_reading(
         body.notes.append(
             f"a quoted text runs over lines that look like rows; the first in lines {first[0] + 1} to {first[1]}"
         )
+
+
+def unwrap_columns(
+    body: Body,
+    names: list[str],  # of the columns
+    values: list[list[str]],
+) -> list[list[str]]:
+    """Return columns without the marks around a value that every value of a column has.
+
+    Single quotes (SQL), backticks, and the `="..."` with which Excel keeps a text a text. Marks that some values lack
+    are text; they are noted.
+    """
+    unwrapped = list(values)
+    for place, column in enumerate(values if body.options.quoting is None else []):
+        begun = [v for v in map(str.strip, column) if v[:1] in FIRST and v]
+        filled = len(column) - column.count("") if len(begun) > 1 else 0
+        for start, end, what in MARKS if filled else ():
+            marked = sum(v.startswith(start) and v.endswith(end) and len(v) >= len(start + end) for v in begun)
+            if marked == filled >= FEWEST:
+                unwrapped[place] = unwrap_values(column, start, end)
+                body.notes.append(f"{what} around every value of '{names[place]}' were left out")
+            elif marked > max(1, filled / 10):
+                body.notes.append(f"{marked} of {filled} values of '{names[place]}' stand in {what}")
+    return unwrapped
+
+
+def unwrap_values(
+    column: list[str],
+    start: str,  # of every value
+    end: str,  # of every value
+) -> list[str]:
+    "Return values without the marks around them; a mark inside is written twice if all are"
+    inner = [v.strip()[len(start) : -len(end)] for v in column]
+    doubled = all(len(run) % 2 == 0 for v in inner for run in re.findall(f"{end}+", v))
+    return [v.replace(end * 2, end) for v in inner] if doubled else inner
 
 
 def note_nameless(

@@ -6,6 +6,7 @@ rare its pairs of letters are in the language that suits it best. A guess needs 
 """
 
 from ftkit.files.encodings.decoding import decode
+from ftkit.files.encodings.spoiled import note_spoiled
 from ftkit.files.encodings.text import Decoded
 
-__all__ = ["Decoded", "decode"]
+__all__ = ["Decoded", "decode", "note_spoiled"]

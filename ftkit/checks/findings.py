@@ -1,0 +1,85 @@
+"""What a data check reports, and the rows that it looks at."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ftkit.checks.columns import get_column, has_labels, join_texts, show_pair
+from ftkit.checks.duplicates import Repeats, find_conflicts, find_repeats
+from ftkit.checks.texts import is_blank
+from ftkit.errors import escape_controls
+from ftkit.files.annotations import unlist
+from ftkit.files.rows import Table
+
+EXAMPLES = 3  # of each finding
+LONGEST_EXAMPLE = 80  # characters
+
+
+@dataclass
+class Finding:
+    "Something in the rows that a person should know before training"
+
+    what: str  # in one line
+    count: int  # rows, texts or labels
+    examples: list[str] = field(default_factory=list)
+    fix: str = ""  # a setting or a line of code
+
+
+@dataclass
+class Rows:
+    "Labelled rows that are examined, as they were read"
+
+    tables: dict[str, Table]  # by split; `test` may be missing
+    text_columns: list[str]  # one, or two that are a pair
+    label_column: str  # its label
+
+    @cached_property
+    def read(self) -> dict[str, tuple[list, list]]:
+        "Return texts and labels by split; a label is None if there is none, a list if there are several"
+        return {split: self.read_split(split) for split in self.tables}
+
+    def read_split(
+        self,
+        split: str,  # train, validation or test
+    ) -> tuple[list, list]:
+        "Return texts and labels of one split"
+        table = self.tables[split]
+        texts = join_texts(table, self.text_columns, split)
+        if split != "train" and not has_labels(table, self.label_column, self.text_columns):
+            return texts, [None] * len(texts)
+        labels = unlist(get_column(table, self.label_column, split))
+        return texts, [None if is_blank(v) else v.strip() if isinstance(v, str) else v for v in labels]
+
+    @property
+    def texts(self) -> list:
+        "Return the texts of the training rows"
+        return self.read["train"][0]
+
+    @property
+    def labels(self) -> list:
+        "Return the labels of the training rows"
+        return self.read["train"][1]
+
+    @cached_property
+    def counts(self) -> Counter:
+        "Return label -> training rows"
+        return Counter(name for name in self.labels if isinstance(name, str))
+
+    @cached_property
+    def repeats(self) -> Repeats:
+        "Return duplicates and leaks"
+        return find_repeats(self.texts, self.read["test"][0] if "test" in self.read else None)
+
+    @cached_property
+    def conflicts(self) -> dict[str, Counter]:
+        "Return the texts that have more than one label"
+        return find_conflicts(self.texts, self.labels)
+
+
+def show(
+    values,  # texts or names from data
+    longest: int = LONGEST_EXAMPLE,  # characters of each
+) -> list[str]:
+    "Return the first few values as they may be shown: short, without control characters"
+    shown = [escape_controls(str(show_pair(value))) for value in list(values)[:EXAMPLES]]
+    return [text[:longest] + ("…" if len(text) > longest else "") for text in shown]
