@@ -28,7 +28,7 @@ from .model_init import PROMPTS, weights_sha256
 from .objective import FrozenModel, Objective, ladder
 from .runs.comparison import describe_changes, diff_records, judge_rerun
 from .runs.folder import RunFolder, check_name, default_runs_dir, package_versions
-from .runs.scoring import count_look, score_leaks, score_run
+from .runs.scoring import count_look, examine_rows, score_run
 from .runs.session import Session, create_run, reopen_run
 from .runs.steps import Steps
 from .settings import Settings, is_path
@@ -124,7 +124,7 @@ def finish_run(
         rungs = steps.do("ladder", ladder, data, data["test"], plan.objective, base) or []
         if predictions:
             steps.do("scores", score_run, run, task, predictions, rungs, run.data["test"]["sha256"])
-            steps.do("leaks", score_leaks, run, list(data["train"]["text"]), predictions["test"])
+            steps.do("examination", examine_rows, run, list(data["train"]["text"]), predictions["test"])
     for name, write in (("card", write_card), ("report", write_report)):
         if steps.is_done("scores") and not steps.is_done(name):
             steps.do(name, write, run, task)

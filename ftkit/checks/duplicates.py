@@ -4,11 +4,13 @@ Duplicates inside the training rows count one text several times. Duplicates of 
 leak: the model has seen the answer.
 """
 
-import random
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+import numpy as np
 
 from ftkit.checks.near import find_near
 from ftkit.checks.texts import is_blank
@@ -41,6 +43,7 @@ class Repeats:
     leaks: dict[str, dict[int, int]]  # kind -> test row -> training row
     compared: int  # different texts that were compared for near duplicates
     texts: int  # different texts
+    complete: bool = True  # False if so many texts are alike that not all near duplicates were compared
 
     def count(self) -> tuple[dict[str, int], dict[str, int]]:
         "Return the number of duplicates and of leaks by kind"
@@ -53,33 +56,36 @@ def find_repeats(
     most_compared: int = MOST_COMPARED,  # different texts: of more, near duplicates are looked for in a sample
 ) -> Repeats:
     "Return the training rows that have a duplicate, and the test rows that are training rows too"
-    sides = [
-        {i: text for i, text in enumerate(texts) if isinstance(text, str) and not is_blank(text)}
-        for texts in (train, test or [])
-    ]
-    normal = [{i: normalise(text) for i, text in rows.items()} for rows in sides]
+    sides = [Side(train), Side(test or [])]
     found = Repeats({kind: {} for kind in KINDS}, {kind: {} for kind in KINDS}, 0, 0)
-    for kind, (rows, others) in {"exact": sides, "normalised": normal}.items():
-        first, second = index_twice(rows)
-        for i, text in rows.items():
-            if text in second and not is_found(found.duplicates, i):
-                found.duplicates[kind][i] = first[text] if first[text] != i else second[text]
-        for i, text in others.items():
-            if text in first and not is_found(found.leaks, i):
-                found.leaks[kind][i] = first[text]
-    add_near(found, normal, most_compared)
+    for kind in ("exact", "normalised"):
+        keys, others = (getattr(side, kind) for side in sides)
+        order = np.argsort(keys, kind="stable")
+        known, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
+        first, several = sides[0].rows[order[starts]], counts > 1
+        second = sides[0].rows[order[np.minimum(starts + 1, max(len(order) - 1, 0))]]
+        for rows, sought, kinds in ((sides[0].rows, keys, found.duplicates), (sides[1].rows, others, found.leaks)):
+            place = np.minimum(np.searchsorted(known, sought), max(len(known) - 1, 0))
+            hit = known[place] == sought if len(known) else np.zeros(len(sought), bool)
+            hit &= several[place] if kinds is found.duplicates and len(known) else True
+            for i, j, k in zip(rows[hit].tolist(), first[place[hit]].tolist(), second[place[hit]].tolist()):
+                if not is_found(kinds, i):
+                    kinds[kind][i] = k if kinds is found.duplicates and i == j else j
+    add_near(found, sides, most_compared)
     return found
 
 
-def index_twice(
-    rows: dict[int, str],  # row -> text
-) -> tuple[dict[str, int], dict[str, int]]:
-    "Return the first and the second row of each text"
-    first, second = {}, {}
-    for i, text in rows.items():
-        if first.setdefault(text, i) != i:
-            second.setdefault(text, i)
-    return first, second
+class Side:
+    "The rows of one split that have a text, and the hashes of their texts: a million texts are held once"
+
+    def __init__(
+        self,
+        texts: list,  # what is no text is passed over
+    ):
+        kept = [i for i, text in enumerate(texts) if isinstance(text, str) and not is_blank(text)]
+        self.texts, self.rows = texts, np.array(kept, np.int64)
+        self.exact = np.fromiter((hash(texts[i]) for i in kept), np.int64, len(kept))
+        self.normalised = np.fromiter((hash(normalise(texts[i])) for i in kept), np.int64, len(kept))
 
 
 def is_found(
@@ -92,51 +98,58 @@ def is_found(
 
 def add_near(
     found: Repeats,  # is added to
-    normal: list[dict[int, str]],  # row -> normalised text, of the training rows and of the test rows
+    sides: list[Side],  # the training rows and the test rows
     most_compared: int,  # different texts
 ) -> None:
     "Add the near duplicates of rows that have no closer one"
-    texts = list(dict.fromkeys(text for rows in reversed(normal) for text in rows.values()))  # test rows first
-    found.texts = len(texts)
-    if len(texts) > most_compared:
-        texts = random.Random(42).sample(texts, most_compared)
-    found.compared = len(texts)
-    near: dict[str, list[str]] = {}
-    for a, b in find_near(texts).pairs.tolist():
-        near.setdefault(texts[a], []).append(texts[b])
-        near.setdefault(texts[b], []).append(texts[a])
-    first, _ = index_twice(normal[0])
-    for rows, kinds in zip(normal, (found.duplicates, found.leaks)):
-        for i, text in rows.items():
-            others = [first[other] for other in near.get(text, ()) if other in first]
+    keys = np.concatenate([side.normalised for side in sides])
+    where = np.concatenate([np.full(len(side.rows), i) for i, side in enumerate(sides)])
+    rows = np.concatenate([side.rows for side in sides])
+    different, first = np.unique(keys, return_index=True)  # the first is a training row, if there is one
+    different, first = different[np.argsort(first)], np.sort(first)  # hashes have another order in each process
+    found.texts = len(different)
+    if len(different) > most_compared:
+        chosen = np.sort(np.random.default_rng(42).choice(len(different), most_compared, replace=False))
+        different, first = different[chosen], first[chosen]
+    found.compared = len(different)
+    texts = [normalise(sides[where[i]].texts[rows[i]]) for i in first]
+    near: dict[int, list[int]] = {}
+    pairs = find_near(texts)
+    found.complete = pairs.complete
+    for a, b in pairs.pairs.tolist():
+        near.setdefault(int(different[a]), []).append(int(first[b]))
+        near.setdefault(int(different[b]), []).append(int(first[a]))
+    for side, kinds in zip(sides, (found.duplicates, found.leaks)):
+        for i, key in zip(side.rows.tolist(), side.normalised.tolist()):
+            others = [place for place in near.get(key, ()) if where[place] == 0]
             if others and not is_found(kinds, i):
-                kinds["near"][i] = others[0]
+                kinds["near"][i] = int(rows[others[0]])
 
 
 def find_conflicts(
     texts: list,  # one a row
     labels: list,  # one a row
+    repeated: Iterable[int] | None = None,  # the rows that have an exact duplicate, if they are known
 ) -> dict[str, Counter]:
     "Return the texts that have more than one label: text -> label -> rows"
     found: dict[str, Counter] = {}
-    for text, label in zip(texts, labels):
-        if isinstance(text, str) and isinstance(label, str) and not is_blank(text):
-            found.setdefault(text, Counter())[label] += 1
+    for i in range(len(texts)) if repeated is None else sorted(repeated):
+        if isinstance(texts[i], str) and isinstance(labels[i], str) and not is_blank(texts[i]):
+            found.setdefault(texts[i], Counter())[labels[i]] += 1
     return {text: names for text, names in found.items() if len(names) > 1}
 
 
 def find_oversampled(
     texts: list,  # one a row
     labels: list,  # one a row
+    repeated: Iterable[int],  # the rows that have an exact duplicate
     share: float = 0.3,  # of a label's rows that are copies, from which it counts as oversampled
 ) -> dict[str, tuple[int, int]]:
     "Return the labels of which many rows are copies of one another: label -> (copies, rows)"
-    rows, different = Counter(), {}
-    for text, label in zip(texts, labels):
-        if isinstance(text, str) and isinstance(label, str):
-            rows[label] += 1
-            different.setdefault(label, set()).add(text)
-    copies = {label: count - len(different[label]) for label, count in rows.items()}
+    rows = Counter(label for label in labels if isinstance(label, str))
+    repeated = [i for i in repeated if isinstance(labels[i], str)]
+    copies = Counter(labels[i] for i in repeated)
+    copies.subtract(label for label, _ in {(labels[i], texts[i]) for i in repeated})
     return {label: (copies[label], rows[label]) for label in rows if copies[label] >= max(10, share * rows[label])}
 
 

@@ -73,7 +73,7 @@ class Rows:
     @cached_property
     def conflicts(self) -> dict[str, Counter]:
         "Return the texts that have more than one label"
-        return find_conflicts(self.texts, self.labels)
+        return find_conflicts(self.texts, self.labels, self.repeats.duplicates["exact"])
 
 
 def show(

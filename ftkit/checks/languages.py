@@ -66,24 +66,29 @@ def known_words() -> dict[str, set[str]]:
     return {name: set(words.split()) for name, words in FUNCTION_WORDS.items()}
 
 
+def find_kind(
+    text: str,  # of a row
+) -> str | None:
+    "Return the language of a text in Latin letters if it is clear, else the script; None if there are no letters"
+    script = main_script(text)
+    return main_language(text) or script if script == "LATIN" else script
+
+
 def find_foreign(
     texts: list,  # one a row; what is no text is passed over
 ) -> dict[str, list[int]]:
     "Return the rows whose script or language is not that of the data: name -> rows. Empty if the data has no main one"
-    kinds: dict[int, str] = {}
-    for i, text in enumerate(texts):
-        if isinstance(text, str) and (script := main_script(text)):
-            kinds[i] = main_language(text) or script if script == "LATIN" else script
-    scripts = Counter("LATIN" if kind in FUNCTION_WORDS else kind for kind in kinds.values())
-    languages = Counter(kind for kind in kinds.values() if kind in FUNCTION_WORDS)
-    if not scripts or scripts.most_common(1)[0][1] < MAIN * len(kinds):
+    kinds = [find_kind(text) if isinstance(text, str) else None for text in texts]
+    scripts = Counter("LATIN" if kind in FUNCTION_WORDS else kind for kind in kinds if kind)
+    languages = Counter(kind for kind in kinds if kind in FUNCTION_WORDS)
+    if not scripts or scripts.most_common(1)[0][1] < MAIN * scripts.total():
         return {}
     expected = {scripts.most_common(1)[0][0]}
     if expected == {"LATIN"}:
         sure = languages and languages.most_common(1)[0][1] >= MAIN * languages.total()
         expected |= {languages.most_common(1)[0][0]} if sure else set(FUNCTION_WORDS)
     found: dict[str, list[int]] = {}
-    for i, kind in kinds.items():
-        if kind not in expected:
+    for i, kind in enumerate(kinds):
+        if kind and kind not in expected:
             found.setdefault(kind if kind in FUNCTION_WORDS else f"{kind.capitalize()} script", []).append(i)
     return found

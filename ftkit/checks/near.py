@@ -14,7 +14,7 @@ import pandas as pd
 
 SHINGLE = 5  # characters
 THRESHOLD = 0.7  # Jaccard similarity of two sets, 0 to 1
-LONGEST_LIST = 500  # texts that share a rare shingle: of more, each is compared with its neighbours in length
+LONGEST_LIST = 100  # texts that share a rare shingle: of more, each is compared with its neighbours in length
 CHUNK = 200_000  # pairs that are compared at a time
 
 

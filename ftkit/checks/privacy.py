@@ -204,6 +204,14 @@ class Redactor:
         return "".join([*parts, text[end:]])
 
 
+def find_placeholders(
+    text: str,  # of a row
+) -> list[str]:
+    "Return the kinds of the placeholders in a text that was redacted"
+    names = {kind.upper().replace(" ", "_"): kind for kind in PATTERNS}
+    return [names[name] for name in re.findall(r"<([A-Z_]+)_\d+>", text) if name in names] if "<" in text else []
+
+
 def redact(
     texts: list,  # one a row; what is no text stays as it is
     kinds: tuple[str, ...] = tuple(PATTERNS),  # what is replaced
@@ -211,3 +219,20 @@ def redact(
     "Return the texts with placeholders, and how many different values of each kind were replaced"
     redactor = Redactor(kinds)
     return redactor.replace(texts), redactor.counts
+
+
+def describe_personal_data(
+    found: dict | None,  # of run.json
+) -> str:
+    "Return what was found in the training texts and what was done, in words; empty if nobody looked"
+    if not found:
+        return ""
+    list_kinds = lambda kinds: ", ".join(f"{kind} {count:,}" for kind, count in kinds.items())
+    said = (
+        f"found by pattern and left as it is: {list_kinds(found['found'])}"
+        if found["found"]
+        else "none found by pattern"
+    )
+    if found["placeholders"]:
+        said += f"; replaced by placeholders before: {list_kinds(found['placeholders'])}"
+    return f"{said}. Names of people have no pattern and were not looked for."

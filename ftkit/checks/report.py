@@ -203,11 +203,16 @@ def show_twins(
 
 
 def note_sample(rows: Rows) -> list[Finding]:
-    repeats = rows.repeats
-    if repeats.compared == repeats.texts:
-        return []
-    what = f"near duplicates were looked for in a sample of {repeats.compared:,} of {repeats.texts:,} different texts"
-    return [Finding(what, 1)]
+    repeats, found = rows.repeats, []
+    if repeats.compared < repeats.texts:
+        what = f"near duplicates were looked for in a sample of {repeats.compared:,} of {repeats.texts:,} texts"
+        found.append(Finding(what, 1))
+    if not repeats.complete:
+        what = (
+            "so many texts are alike that each was compared with the most similar in length: some near duplicates may"
+        )
+        found.append(Finding(f"{what} be missing", 1))
+    return found
 
 
 def check_leaks(rows: Rows) -> list[Finding]:
@@ -257,7 +262,7 @@ def check_other_labels(rows: Rows) -> list[Finding]:
 
 
 def check_oversampled(rows: Rows) -> list[Finding]:
-    copied = find_oversampled(rows.texts, rows.labels)
+    copied = find_oversampled(rows.texts, rows.labels, rows.repeats.duplicates["exact"])
     if not copied:
         return []
     shown = [f"{name}: {copies:,} of {count:,} rows are copies" for name, (copies, count) in copied.items()]

@@ -20,6 +20,7 @@ EFFORT = {True: (10, 20), False: (5, 5)}  # few rows or many: folds, and passes 
 MANY = 10_000  # rows, from which a model sees enough of them with less effort
 FEWEST = 10  # different texts of a label, of which each fold needs some
 MOST_ROWS = 100_000  # of more, a sample is examined
+MOST_SCORES = 3_000_000  # rows times labels: with many labels, fewer rows are examined
 ODDS = 11  # how many times as likely the other label has to be: bench/doctor.json has what that finds
 RARE = 4  # a shingle that fewer texts have is left out
 
@@ -47,14 +48,15 @@ def find_suspicious(
         for i, (text, label) in enumerate(zip(texts, labels))
         if isinstance(text, str) and not is_blank(text) and isinstance(label, str)
     ]
+    most_rows = min(most_rows, MOST_SCORES // max(len({labels[i] for i in rows}), 1))
+    if len(rows) > most_rows:
+        rows = sorted(random.Random(seed).sample(rows, most_rows))
     normal = {i: normalise(texts[i]) for i in rows}
     counts = Counter(label for _, label in {(normal[i], labels[i]) for i in rows})
     rows = [i for i in rows if counts[labels[i]] >= FEWEST]
     names = sorted({labels[i] for i in rows})
     if len(names) < 2:
         return []
-    if len(rows) > most_rows:
-        rows = sorted(random.Random(seed).sample(rows, most_rows))
     given = np.array([names.index(labels[i]) for i in rows])
     scores = calibrate(cross_validate([normal[i] for i in rows], given, len(names), seed), given)
     own = scores[np.arange(len(rows)), given].copy()

@@ -5,13 +5,14 @@ A model learns the template. On texts that were written without it, it is worse 
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 
 from ftkit.checks.duplicates import normalise
 
 WORDS = 4  # in a row, that texts of one template share
 FEWEST = 5  # different texts of a template
 COVERED = 0.5  # share of a text's words that stand in shared sequences, from which it was made from a template
-MOST_TEXTS = 100_000  # different texts that are examined; of more, the first
+MOST_TEXTS = 100_000  # texts that are examined: of more, the first
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ def find_templates(
 ) -> list[Template]:
     "Return the templates that several texts were made from, the most frequent first"
     rows: dict[str, list[int]] = {}
-    for i, text in enumerate(texts):
+    for i, text in islice(enumerate(texts), MOST_TEXTS):
         if isinstance(text, str) and len(text.split()) > WORDS:
             rows.setdefault(normalise(text), []).append(i)
-    words = {text: text.split() for text in list(rows)[:MOST_TEXTS]}
+    words = {text: text.split() for text in rows}
     counts: Counter = Counter()
     for parts in words.values():
         counts.update(set(sequences(parts)))

@@ -52,6 +52,7 @@ EMPTY = {
     "verdicts": None,
     "looks": None,
     "leaks": None,
+    "personal_data": None,
     "timing": {"train_seconds": None, "train_cpu_seconds": None, "total_seconds": None},
     "peak_bytes": None,
     "forecast": dict.fromkeys(["train_seconds", "train_cpu_seconds", "total_seconds", "peak_bytes", "disk_bytes"]),

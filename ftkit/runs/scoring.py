@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+from collections import Counter
 from dataclasses import asdict
 
 import pandas as pd
@@ -10,6 +11,7 @@ from filelock import FileLock
 
 from ftkit.checks.duplicates import find_repeats
 from ftkit.checks.price import price
+from ftkit.checks.privacy import find_personal_data, find_placeholders
 from ftkit.runs.folder import RunFolder
 from ftkit.runs.session import utc_now
 from ftkit.tasks.base import Task
@@ -42,17 +44,26 @@ def score_run(
     run.update(metrics=scores, baselines=baselines, unfitted=unfitted, verdicts=verdicts, looks=looks)
 
 
-def score_leaks(
+def examine_rows(
     run: RunFolder,  # where the result is written
     train: list[str],  # the training texts
     test: pd.DataFrame,  # predictions of the test rows, with text, label and predicted
 ) -> None:
-    "Record how many test rows are training rows too, and what they add to the accuracy"
+    """Record what the doctor finds in the rows of a run.
+
+    That is how many test rows are training rows too and what they add to the accuracy, and the personal data and
+    its placeholders in the training texts
+    """
     repeats = find_repeats(train, list(test["text"]))
     leaked = test.reset_index(drop=True).index.isin([row for rows in repeats.leaks.values() for row in rows])
     right = (test["predicted"].astype(str) == test["label"].astype(str)).to_numpy()
     found = price(right, leaked, "fine-tuned", run.settings.confidence_level)
-    run.update(leaks={**repeats.count()[1], "price": asdict(found) if found else None})
+    personal = {
+        "found": dict(Counter(hit.kind for hit in find_personal_data(train))),
+        "placeholders": dict(Counter(kind for text in train for kind in find_placeholders(text))),
+    }
+    leaks = {**repeats.count()[1], "price": asdict(found) if found else None}
+    run.update(leaks=leaks, personal_data=personal)
 
 
 def count_look(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from ftkit.checks.privacy import describe_personal_data
 from ftkit.files.atomic import write_text
 from ftkit.metrics import Interval
 from ftkit.model_init import ADAPTERS
@@ -59,6 +60,7 @@ def render_card(
             looks=describe_looks(record["looks"]),
             headline=spell_metric(task.headline),
             rungs=rungs,
+            personal_data=describe_personal_data(record["personal_data"]),
             splits={split: record["data"][split] for split in ("train", "validation", "test")},
         )
     )

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from ftkit.checks.duplicates import KINDS
+from ftkit.checks.privacy import describe_personal_data
 from ftkit.errors import UserError, escape_controls
 from ftkit.files.atomic import format_bytes, write_text
 from ftkit.metrics import Interval, plot_intervals
@@ -24,7 +26,7 @@ def write_report(
     sections += [curve_section(run)]
     if record["metrics"]:
         sections += [*score_sections(record), *task.report_sections(run)]
-    sections += [data_section(record), leak_section(record)] if "data" in record else []
+    sections += [data_section(record), doctor_section(record)] if "data" in record else []
     sections += [forecast_section(record), preflight_section(record)]
     sections += [settings_section(run, record)]
     page = templates().get_template("report.html.j2")
@@ -171,18 +173,22 @@ def data_section(
     return Section("The rows", [table_html(rows), Markup('<p class="muted">{}</p>').format(escape_controls(notes))])
 
 
-def leak_section(
+def doctor_section(
     record: dict,  # run.json
 ) -> Section | None:
-    "Return how many test rows are training rows too and what they add to the score; None if that was not looked for"
+    "Return leaks with what they add to the score, and personal data; None if that was not looked for"
     leaks = record["leaks"]
     if not leaks:
         return None
-    counts = [{"kind": kind, "test rows": count} for kind, count in leaks.items() if kind != "price"]
-    if not any(row["test rows"] for row in counts):
-        return Section("Leaks", ["No test row is a training row too, nor nearly the same as one."])
-    price = leaks["price"]["text"] if leaks["price"] else "No row would be left without them."
-    return Section("Leaks: test rows that are training rows too", [table_html(counts), format_cell(price)])
+    counts = [{"test rows that are training rows too": kind, "rows": leaks[kind]} for kind in KINDS]
+    price = leaks["price"] and leaks["price"]["text"]
+    if not any(row["rows"] for row in counts):
+        said = "No test row is a training row too, nor nearly the same as one."
+    else:
+        said = price or "Without them no test row would be left: the score says nothing of new texts."
+    personal = f"Personal data in the training texts: {describe_personal_data(record['personal_data'])}"
+    paragraphs = [Markup("<p>{}</p>").format(format_cell(text)) for text in (said, personal)]
+    return Section("Leaks and personal data", [table_html(counts), *paragraphs])
 
 
 def forecast_section(

@@ -216,7 +216,20 @@ def test_run_prices_its_own_leak(tiny, tmp_path):
     leaks = run.record["leaks"]
     assert leaks["exact"] == 5 and leaks["price"]["whole"]["n"] == 15
     page = BeautifulSoup(run.report().read_text(encoding="utf-8"), "html.parser").get_text()
-    assert "Leaks: test rows that are training rows too" in page and leaks["price"]["text"] in page
+    assert "Leaks and personal data" in page and leaks["price"]["text"] in page
+
+
+def test_card_says_what_was_found_and_done(tiny, tmp_path):
+    from ftkit.fine_tuning import fine_tune
+
+    texts = [f"{word} {''.join(RNG.sample('abcdefghijklm', 12))}" for _ in range(45) for word in ("warm", "late")]
+    texts[:8] = [f"{text} <EMAIL_1>" if i % 2 else f"{text} a@example.org" for i, text in enumerate(texts[:8])]
+    rows = pd.DataFrame({"text": texts, "label": ["good", "bad"] * 45})
+    splits = {"train": rows[:70], "validation": rows[70:80], "test": rows[80:]}
+    run = fine_tune(quick_settings(tiny, num_train_epochs=1), splits, tmp_path, "x")
+    assert run.record["personal_data"] == {"found": {"email": 4}, "placeholders": {"email": 4}}
+    card = (run.path / "model/README.md").read_text(encoding="utf-8")
+    assert "left as it is: email 4; replaced by placeholders before: email 4. Names of people have no pattern" in card
 
 
 # --- suspicious labels ---
