@@ -15,7 +15,8 @@ import pandas as pd
 SHINGLE = 5  # characters
 THRESHOLD = 0.7  # Jaccard similarity of two sets, 0 to 1
 LONGEST_LIST = 100  # texts that share a rare shingle: of more, each is compared with its neighbours in length
-CHUNK = 200_000  # pairs that are compared at a time
+MOST_LOOKUPS = 30_000_000  # shingles that are looked up, some seconds of work: of more, the closest pairs in length
+CHUNK = 3_000_000  # shingles that are looked up at a time
 
 
 @dataclass
@@ -99,16 +100,22 @@ def find_candidates(
     order = np.lexsort((sizes[rows], tokens))
     tokens, rows = tokens[order], rows[order]
     rest = (sizes[rows] - place[order]).astype(float)  # shingles from this one on
-    found, complete, share = [], True, threshold / (1 + threshold) - 1e-9  # of both sizes, which they have in common
+    found, complete, lookups, share = (
+        [],
+        True,
+        0,
+        threshold / (1 + threshold) - 1e-9,
+    )  # of both sizes, which they have in common
     for step in range(1, len(rows)):
         same = tokens[step:] == tokens[:-step]
         if not same.any():
             break
-        if step > LONGEST_LIST:
+        if step > LONGEST_LIST or lookups > MOST_LOOKUPS:
             complete = False
             break
         a, b = rows[:-step][same], rows[step:][same]
         near = np.minimum(rest[:-step][same], rest[step:][same]) >= share * (sizes[a] + sizes[b])
+        lookups += int(sizes[a[near]].sum())
         found.append(np.minimum(a, b)[near] * len(sizes) + np.maximum(a, b)[near])
     keys = sort_once(np.concatenate(found)) if found else np.empty(0, np.int64)
     return np.stack([keys // len(sizes), keys % len(sizes)], axis=1), complete
@@ -122,14 +129,15 @@ def count_common(
     sizes, total = shingles.sizes, shingles.kinds
     keys = np.repeat(np.arange(len(sizes)), sizes) * total + shingles.tokens
     common = np.zeros(len(pairs), np.int64)
-    for first in range(0, len(pairs), CHUNK):
-        a, b = pairs[first : first + CHUNK].T
+    size = max(1, int(CHUNK / max(sizes.mean(), 1)))
+    for first in range(0, len(pairs), size):
+        a, b = pairs[first : first + size].T
         counts = sizes[a]
         offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         wanted = np.repeat(b, counts) * total + shingles.tokens[np.repeat(shingles.starts[a], counts) + offsets]
         places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         hits = keys[places] == wanted
-        common[first : first + CHUNK] = np.bincount(np.repeat(np.arange(len(a)), counts), hits, len(a))
+        common[first : first + size] = np.bincount(np.repeat(np.arange(len(a)), counts), hits, len(a))
     return common
 
 
