@@ -1,4 +1,4 @@
-"""Run what `make test` leaves out: the slow tests, then lessons and fast tests on the oldest Transformers we support.
+"""Run what `make test` leaves out: slow tests, method qlora, then lessons and fast tests on the oldest Transformers.
 
     python bench/slow.py              # `make slow`
 
@@ -20,19 +20,21 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 OLDEST = ROOT / ".venv-oldest/bin"
+BITSANDBYTES = ROOT / ".venv-oldest/bitsandbytes"  # apart: PEFT would load it in every process
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def run_tests(
     python: str,  # of an environment
     *options: str,  # of pytest
+    path: Path | None = None,  # a folder with more packages
 ) -> dict:
     "Run tests and return how many passed, failed and were skipped, which failed, and the minutes"
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", f"--junitxml={report}", *options]
-        subprocess.run(command, cwd=ROOT, env=ENVIRONMENT)
+        subprocess.run(command, cwd=ROOT, env=ENVIRONMENT | ({"PYTHONPATH": str(path)} if path else {}))
         cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
     failed = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
     skipped = sum(c.find("skipped") is not None for c in cases)
@@ -69,6 +71,7 @@ def main() -> int:
         "date": date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
         "slow tests": {"transformers": read_version(newest), **run_tests(newest, "-m", "slow")},
+        "method qlora on the CPU": run_tests(newest, "tests/unit/test_qlora.py", path=BITSANDBYTES),
         "oldest Transformers": {
             "transformers": read_version(old),
             "lessons run": run_lessons(OLDEST / "nbdev-test"),
@@ -77,8 +80,8 @@ def main() -> int:
     }
     (HERE / "slow.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
-    parts = [result["slow tests"], result["oldest Transformers"]]
-    return int(any(p["failed"] or not p["passed"] for p in parts) or not parts[1]["lessons run"])
+    parts = [part for part in result.values() if isinstance(part, dict)]
+    return int(any(p["failed"] or not p["passed"] for p in parts) or not parts[-1]["lessons run"])
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ import re
 
 import numpy as np
 import pytest
+import transformers
 from architectures import KINDS, make_base
 from conftest import BAD, FLAT, GOOD, ROOT, small_rows, write_csv
 from datasets import Dataset
+from packaging.version import Version
 from runs import read_fingerprint
 
 from ftkit.errors import UserError
@@ -30,7 +32,7 @@ NO_PROMPT = (
 )  # read another position, or ids alone
 REFUSED = {  # (kind, method) -> what the message must hold: a regex
     ("albert", "top_k"): "top_k_layers = 2: the model has 1 layer",  # all its layers share their weights
-    **{(kind, "prefix"): "method = prefix: .* does not support past key values" for kind in KINDS},
+    **{(kind, "prefix"): "method = prefix: .* cannot be trained with it" for kind in KINDS},
     **{(kind, "prompt"): "method = prompt: .* cannot be trained with it" for kind in NO_PROMPT},
 }
 LIMITS = {"xlnet": None, "t5": None}  # the other kinds: 512, also those whose configuration says 514
@@ -155,6 +157,8 @@ def test_pair_trains_or_is_refused(make_settings, tmp_path, record_property, kin
     settings = make_settings(kind, method)
     if (kind, method) not in REFUSED:
         return check_run(fine_tune(settings, runs_dir=tmp_path, name="x"))
+    if (kind, method) == ("opt", "prefix") and Version(transformers.__version__) < Version("5.20"):
+        return check_run(fine_tune(settings, runs_dir=tmp_path, name="x"))  # older versions could
     with pytest.raises(UserError) as refusal:
         fine_tune(settings, runs_dir=tmp_path, name="x")
     assert re.search(REFUSED[kind, method], str(refusal.value)) and not list(tmp_path.iterdir())
