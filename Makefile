@@ -23,12 +23,12 @@ lab: $(DONE)/lab
 	$(BIN)/jupyter lab nbs/index.ipynb
 
 # Notebooks and tests at the same time, every process with one thread: two that share two cores slow each other down
-# tenfold otherwise. The tests wait a third of their time, for which one process of notebooks is enough. Files in their order: the browser tests, which are few and long, would come last.
+# tenfold otherwise. Files in their order: the browser tests, which are few and long, would come last.
 test: $(DONE)/dev
 	$(MAKE) --no-print-directory --jobs 2 test-notebooks test-python
 
 test-notebooks: $(DONE)/dev
-	$(TIDY) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 1
+	$(TIDY) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2
 
 test-python: $(DONE)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=10
