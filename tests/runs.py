@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pytest
 from datasets import Dataset
 
 from ftkit.fine_tuning import Run
@@ -41,6 +42,20 @@ def hash_file(file: Path) -> str:
         names = sorted(name for name in archive.namelist() if not name.endswith("serialization_id"))
         parts = [(name.partition("/")[2], sha256(archive.read(name)).hexdigest()) for name in names]
     return sha256(repr(parts).encode()).hexdigest()
+
+
+def stop_in_second_epoch(monkeypatch, train) -> None:
+    "Call a function that trains, and interrupt it in the second epoch"
+    plain = OrderedTrainer.training_step
+
+    def stopped(self, *args, **kwargs):
+        if self.state.epoch and self.state.epoch > 1:
+            raise KeyboardInterrupt
+        return plain(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(OrderedTrainer, "training_step", stopped)
+        train()
 
 
 def read_losses(run: Run) -> list[tuple]:

@@ -3,9 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 from ftkit.checks.columns import get_column, has_labels, join_texts, show_pair
 from ftkit.checks.duplicates import Repeats, find_conflicts, find_repeats
+from ftkit.checks.privacy import mask_hits
 from ftkit.checks.texts import is_blank
 from ftkit.errors import escape_controls
 from ftkit.files.annotations import unlist
@@ -80,6 +82,6 @@ def show(
     values,  # texts or names from data
     longest: int = LONGEST_EXAMPLE,  # characters of each
 ) -> list[str]:
-    "Return the first few values as they may be shown: short, without control characters"
-    shown = [escape_controls(str(show_pair(value))) for value in list(values)[:EXAMPLES]]
+    "Return the first few values as they may be shown: short, personal data masked, without control characters"
+    shown = [escape_controls(mask_hits(str(show_pair(value)))) for value in islice(values, EXAMPLES)]
     return [text[:longest] + ("…" if len(text) > longest else "") for text in shown]

@@ -163,6 +163,15 @@ def mask(
     return value[:1] + "".join("•" if c.isalnum() else c for c in value[1:-1]) + value[-1:]
 
 
+def mask_hits(
+    text: str,  # of a row
+) -> str:
+    "Return a text with all personal data in it covered, as it may be shown"
+    for hit in reversed(find_in_text(text) if might_hold(text) else []):
+        text = text[: hit.start] + mask(hit.value) + text[hit.start + len(hit.value) :]
+    return text
+
+
 class Redactor:
     """Replaces personal data by placeholders such as <EMAIL_1>.
 

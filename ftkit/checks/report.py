@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import islice
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ftkit.checks.findings import EXAMPLES, LONGEST_EXAMPLE, Finding, Rows, show
 from ftkit.checks.labels import find_lookalikes, find_odd_names, find_unlike_labels, join_spellings
 from ftkit.checks.languages import find_foreign
 from ftkit.checks.price import price_leak, price_templates
-from ftkit.checks.privacy import find_personal_data, mask
+from ftkit.checks.privacy import find_personal_data, mask, mask_hits
 from ftkit.checks.suspicious import ODDS, find_suspicious
 from ftkit.checks.templates import find_templates
 from ftkit.checks.texts import is_blank, is_short
@@ -154,7 +155,7 @@ def check_rare(rows: Rows) -> list[Finding]:
     if few:
         fix = f"ignore_labels = {', '.join(few[:3])}"
         found.append(Finding(f"labels with fewer than {FEW_TO_TRAIN} rows", len(few), show(few), fix))
-    given = Counter(rows.read["test"][1]) if "test" in rows.read else None
+    given = Counter(v for v in rows.read["test"][1] if isinstance(v, str)) if "test" in rows.read else None
     expected = given or {name: count * TEST_SHARE for name, count in rows.counts.items()}
     scarce = [name for name in rows.counts if name not in few and expected.get(name, 0) < FEW_TO_SCORE]
     if scarce:
@@ -169,8 +170,8 @@ def check_conflicts(rows: Rows) -> list[Finding]:
     if not rows.conflicts:
         return []
     shown = [
-        f"{text[:50]} ({', '.join(f'{name} {n}' for name, n in names.items())})"
-        for text, names in rows.conflicts.items()
+        f"{mask_hits(text)[:50]} ({', '.join(f'{name} {n}' for name, n in names.items())})"
+        for text, names in islice(rows.conflicts.items(), EXAMPLES)
     ]
     what, fix = "texts with more than one label", "decide for one, or clean(rows, conflicts='drop')"
     return [Finding(what, len(rows.conflicts), show(shown), fix)]
@@ -236,7 +237,7 @@ def check_leaks(rows: Rows) -> list[Finding]:
         ([texts[i] for i in usable], [labels[i] for i in usable]),
         [place for place, i in enumerate(usable) if i in leaked],
     )
-    return found + [Finding(f"the price of the leak: {found}", len(leaked)) for found in prices]
+    return found + [Finding(f"the price of the leak: {cost}", len(leaked)) for cost in prices]
 
 
 def labelled(
@@ -292,7 +293,9 @@ def check_suspicious(rows: Rows) -> list[Finding]:
     found = find_suspicious(rows.texts, rows.labels)
     if not found:
         return []
-    shown = [f"row {s.row + 1}, {s.given}, rather {s.other}: {rows.texts[s.row][:50]}" for s in found]
+    shown = [
+        f"row {s.row + 1}, {s.given}, rather {s.other}: {mask_hits(rows.texts[s.row])[:50]}" for s in found[:EXAMPLES]
+    ]
     what = (
         f"labels to read again: a cheap model that has not seen the row finds another at least {ODDS} times as likely"
     )

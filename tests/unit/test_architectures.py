@@ -9,7 +9,7 @@ from architectures import KINDS, make_base
 from conftest import BAD, FLAT, GOOD, ROOT, small_rows, write_csv
 from datasets import Dataset
 from packaging.version import Version
-from runs import read_fingerprint
+from runs import read_fingerprint, stop_in_second_epoch
 
 from ftkit.errors import UserError
 from ftkit.fine_tuning import Run, fine_tune
@@ -18,7 +18,6 @@ from ftkit.model_init import PROMPTS, load_model, new_parts
 from ftkit.serving.predict import predict_logits
 from ftkit.settings import METHODS, Settings
 from ftkit.tokenizer import fit_length, load_tokenizer, tokenize
-from ftkit.trainer import OrderedTrainer
 
 NO_PROMPT = (
     "gpt2",
@@ -175,16 +174,7 @@ RESUMED = [(kind, method) for kind in KINDS for method in ("full", "ia3")]
 def test_stopped_run_resumes_to_same_weights(make_settings, tmp_path, monkeypatch, kind, method):
     settings = make_settings(kind, method, num_train_epochs=2, dropout=0.1, save_total_limit=20)
     reference = read_fingerprint(fine_tune(settings, runs_dir=tmp_path / "reference", name="x"))
-    plain = OrderedTrainer.training_step
-
-    def stopped(self, *args, **kwargs):
-        if self.state.epoch and self.state.epoch > 1:
-            raise KeyboardInterrupt
-        return plain(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(OrderedTrainer, "training_step", stopped)
-        fine_tune(settings, runs_dir=tmp_path, name="x")
+    stop_in_second_epoch(monkeypatch, lambda: fine_tune(settings, runs_dir=tmp_path, name="x"))
     stopped_run = Run.load("x", tmp_path)
     assert stopped_run.status != "finished" and list((stopped_run.path / "checkpoints").glob("step-*"))
     assert read_fingerprint(stopped_run.resume()) == reference

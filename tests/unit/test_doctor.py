@@ -518,7 +518,8 @@ def test_command_reports_and_writes_a_page(tmp_path, monkeypatch, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["conflicts"] == 1 and result["duplicates"]["exact"] == 2
     assert all(set(finding) == {"what", "count", "examples", "fix"} for finding in result["findings"])
-    assert any("personal data" in f["what"] and "a@example.org" not in str(f) for f in result["findings"])
+    assert any("personal data" in f["what"] for f in result["findings"])
+    assert "a@example.org" not in str(result) and "a@example.org" not in Path("page.html").read_text()
     page = BeautifulSoup(Path("page.html").read_text(encoding="utf-8"), "html.parser")
     assert not page.find_all("script") and "<script>alert(1)</script>" in page.get_text()
     assert [h.get_text() for h in page.find_all("h2")][-3:] == [
@@ -528,6 +529,25 @@ def test_command_reports_and_writes_a_page(tmp_path, monkeypatch, capsys):
     ]
     assert main(["check", "a.csv", "--html", "nowhere/page.html"]) == 2
     assert "nowhere/page.html: cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "train, test",
+    [
+        ([("a text", "x"), ("b text", "y")] * 3, [("c text", ["x", "y"]), ("d text", "x")]),
+        ([("", "x"), (None, "y")], [("a", "x")]),
+        ([("one", "x")], [("", "x")]),
+        ([("one", ["x", "y"])] * 3, [("one", None)]),
+    ],
+    ids=["lists in test", "no texts", "no test texts", "lists in train"],
+)
+def test_odd_rows_are_examined_or_refused(train, test):
+    splits = {"train": train, "test": test}
+    tables = {name: from_python([{"text": t, "label": v} for t, v in rows]) for name, rows in splits.items()}
+    try:
+        assert describe_examination(examine(tables, "text", "label"))
+    except UserError as refusal:
+        assert "\n" not in str(refusal)
 
 
 def test_clean_rows_have_no_finding(tmp_path):

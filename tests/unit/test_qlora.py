@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_rows, write_csv
-from runs import read_fingerprint
+from runs import read_fingerprint, stop_in_second_epoch
 
 from ftkit import model_init
 from ftkit.errors import UserError
@@ -15,7 +15,6 @@ from ftkit.model_init import is_adapter, load_model, trainable_share
 from ftkit.serving.predict import predict_logits
 from ftkit.settings import Settings
 from ftkit.tokenizer import load_tokenizer
-from ftkit.trainer import OrderedTrainer
 from ftkit.training import hardware
 
 needs_bitsandbytes = pytest.mark.skipif(
@@ -80,16 +79,7 @@ def test_trains_saves_and_resumes_in_four_bits(settings, tmp_path, monkeypatch, 
 
 def check_resume(settings, tmp_path, monkeypatch, reference):
     "Stop a run in its second epoch, resume it, and compare it with one that was not stopped"
-    plain = OrderedTrainer.training_step
-
-    def stopped(self, *args, **kwargs):
-        if self.state.epoch and self.state.epoch > 1:
-            raise KeyboardInterrupt
-        return plain(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(OrderedTrainer, "training_step", stopped)
-        fine_tune(settings, runs_dir=tmp_path, name="x")
+    stop_in_second_epoch(monkeypatch, lambda: fine_tune(settings, runs_dir=tmp_path, name="x"))
     assert read_fingerprint(Run.load("x", tmp_path).resume()) == reference
 
 
