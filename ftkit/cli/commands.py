@@ -264,11 +264,11 @@ def check(args):
     options = ReadOptions(**read_options(args))
     tables = read_source(train_file=args.file, test_file=args.test_file, options=options)
     result = examine(tables, args.text_column_name, args.label_column_name)
-    if args.html:
+    print_json(result) if args.json else print_lines(*describe_examination(result))
+    if args.html:  # last: what was found is printed even if the page cannot be written
         from ftkit.views.examination import write_examination
 
         logger.info(f"page written: {write_examination(result, args.html)}")
-    print_json(result) if args.json else print_lines(*describe_examination(result))
     return FOUND if result["findings"] else 0
 
 
