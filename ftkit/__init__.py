@@ -14,6 +14,9 @@ Modules:
 - `ftkit.files.json_rows`: JSON as rows, in the forms that people and tools write. What fits no form is refused by name.
 - `ftkit.files.safety`: Checks of a folder from somebody else: nothing in it may point outside of it, and no code in it is run.
 - `ftkit.files.tables`: Files as rows of text: one reader for each format.
+- `ftkit.panels.processes`: The two child processes of a panel: `ftkit train`, and a worker that answers what needs torch.
+- `ftkit.panels.result`: The section Result: the ladder and its verdict, where the model is wrong, and a sentence to try.
+- `ftkit.panels.worker`: What a panel asks for and the kernel should not do itself: `python -m ftkit.panels.worker`.
 - `ftkit.runs.checkpoints`: Checkpoints that are complete or absent.
 - `ftkit.runs.folder`: The files of a run. Every view is rebuilt from them.
 - `ftkit.settings`: One experiment as a value: typed keys, one section per step, read from and written to `settings.ini`.
@@ -24,7 +27,12 @@ import importlib
 
 __version__ = "0.2.0"
 
-LAZY = {"Settings": "ftkit.settings", "fine_tune": "ftkit.fine_tuning", "Run": "ftkit.fine_tuning"}
+LAZY = {
+    "Settings": "ftkit.settings",
+    "fine_tune": "ftkit.fine_tuning",
+    "Run": "ftkit.fine_tuning",
+    "Panel": "ftkit.panels.panel",
+}
 
 
 def __getattr__(name):

@@ -164,7 +164,7 @@ def with_rows(
 
 # %% ../nbs/08_fine_tuning.ipynb #f013b
 def log_rows(
-    report: dict,  # of `load_data`: the number of cut texts is added
+    report: dict,  # of `load_data`: the numbers of tokens and of cut texts are added
     data,  # the rows by split
     tokens,  # their tokens
     tokenizer,  # that made them
@@ -174,7 +174,9 @@ def log_rows(
     for line in (*report["lines"], *report["notes"]):
         logger.info(line)
     for split, rows in data.items():
-        report[split]["cut"] = cut = count_cut(rows["text"], tokens[split]["length"], tokenizer, max_seq_length)
+        lengths = tokens[split]["length"]
+        report[split]["tokens"] = int(sum(lengths))
+        report[split]["cut"] = cut = count_cut(rows["text"], lengths, tokenizer, max_seq_length)
         if cut:
             logger.info(
                 f"{split}: {cut:,} of {len(rows):,} texts ({cut / len(rows):.0%}) are cut at {max_seq_length} tokens"

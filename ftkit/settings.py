@@ -316,6 +316,14 @@ class Settings:
         extra = {k: v for k, v in keys.items() if k not in own}
         return dataclasses.replace(self, **{"training_arguments": {**self.training_arguments, **extra}, **own})
 
+    def with_absolute_paths(self) -> "Settings":
+        "Return these settings as they read from another folder"
+        files = {k: v for k, v in self.section("data").items() if k.endswith("_file") and v and is_path(v)}
+        paths = {k: str(Path(v).expanduser().absolute()) for k, v in files.items()}
+        if (base := self.model_name_or_path) != "starter" and Path(base).is_dir():
+            paths["model_name_or_path"] = str(Path(base).absolute())
+        return self.replace(**paths)
+
     def section(
         self,
         name: str,  # one of `SECTIONS`

@@ -16,7 +16,6 @@ from ftkit.cli.parser import (
     read_settings,
 )
 from ftkit.errors import RunFailed, UserError, escape_controls
-from ftkit.intervals import Interval
 from ftkit.settings import KEYS, Settings
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
@@ -113,11 +112,11 @@ def check_sources(settings: Settings) -> None:
 
 def print_result(tuned) -> None:
     "Print the ladder, the verdicts, and where the files are"
-    from ftkit.views.report import ladder_rows
+    from ftkit.views.scores import ladder_rows
 
     record, headline = tuned.record, tuned.task.headline
     print_lines(f"{'rung':<12} {headline:>8}   interval          seconds")
-    for row in ladder_rows(record, tuned.task):
+    for row in ladder_rows(record):
         interval = f"[{row['from']:.3f}, {row['to']:.3f}]"
         print_lines(f"{row['rung']:<12} {row[headline]:>8.3f}   {interval} {row['seconds']:>10}")
     for rung, problem in record["unfitted"].items():
@@ -284,8 +283,8 @@ def forecast(args, extra):
     check_sources(settings)
     from ftkit.files.atomic import format_bytes
     from ftkit.fine_tuning import prepare
-    from ftkit.training.forecast import format_seconds
     from ftkit.views.console import quiet_libraries
+    from ftkit.views.scores import format_seconds
 
     quiet_libraries()
     found = prepare(settings.replace(preflight="false"), runs_dir=runs_dir).forecast
@@ -324,6 +323,8 @@ def runs(args):
         return print_json(result) if args.json else print_lines(*describe_comparison(result))
     if args.runs:
         raise UserError("name two runs to compare, or none to list them all.")
+    from ftkit.runs.listing import summarise_runs
+
     rows = summarise_runs(list_runs(root))
     if args.json:
         return print_json({"runs": rows})
@@ -332,35 +333,6 @@ def runs(args):
         score = row[row["headline"]]
         score = f"{row['headline']} {score}" if score else "-"
         print_lines(f"{row['run']:<28} {row['status']:<9} {score:<34} {row['seconds'] or '-':>8}  {row['model']}")
-
-
-def summarise_runs(
-    runs: list,  # of `RunFolder`
-) -> list[dict]:
-    "Return name, status, headline test score, seconds of training and base model of each run"
-    rows = []
-    for run in runs:
-        try:
-            record, model = run.record, run.settings.model_name_or_path
-            headline, seconds = record["headline"], record["timing"]["train_seconds"]
-            score = Interval.from_record(record["metrics"]["test"][headline]) if record["metrics"] else None
-        except UserError as e:  # one damaged run does not hide the others
-            logger.warning(str(e))
-            continue
-        except (KeyError, TypeError):
-            logger.warning(f"{run.path}: its run.json has no score of its headline metric.")
-            continue
-        rows.append(
-            {
-                "run": run.path.name,
-                "status": record["status"],
-                "headline": headline,
-                headline: score and str(score),
-                "seconds": seconds and f"{seconds:.1f}",
-                "model": model,
-            }
-        )
-    return rows
 
 
 COMMANDS = {

@@ -25,7 +25,7 @@ except ImportError:  # Windows
 from ftkit.errors import UserError, did_you_mean
 from ftkit.files.atomic import apply_umask, replacing, write_json, write_text
 from ftkit.files.safety import check_run
-from ftkit.settings import Settings, is_path
+from ftkit.settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 PACKAGES = (
@@ -55,6 +55,7 @@ EMPTY = {
     "personal_data": None,
     "timing": {"train_seconds": None, "train_cpu_seconds": None, "total_seconds": None},
     "peak_bytes": None,
+    "max_steps": None,
     "forecast": dict.fromkeys(["train_seconds", "train_cpu_seconds", "total_seconds", "peak_bytes", "disk_bytes"]),
     "preflight": [],
     "auto": [],
@@ -164,11 +165,7 @@ class RunFolder:
         settings: Settings,  # the experiment
     ) -> str:
         "Replace settings.ini and return its sha256. Relative paths become absolute, as the folder may move"
-        files = {k: v for k, v in settings.section("data").items() if k.endswith("_file") and v and is_path(v)}
-        paths = {k: str(Path(v).expanduser().absolute()) for k, v in files.items()}
-        if (base := settings.model_name_or_path) != "starter" and os.path.isdir(base):
-            paths["model_name_or_path"] = str(Path(base).absolute())
-        text = settings.replace(**paths).to_ini("The settings that made this run.")
+        text = settings.with_absolute_paths().to_ini("The settings that made this run.")
         write_text(self.path / "settings.ini", text)
         return hashlib.sha256(text.encode()).hexdigest()
 

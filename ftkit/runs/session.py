@@ -4,6 +4,8 @@
 """
 
 import logging
+import os
+import platform
 import shlex
 import shutil
 import signal
@@ -110,6 +112,7 @@ def create_run(
             created=utc_now(),
             versions=package_versions(),
             machine=describe_machine(),
+            process=describe_process(),
             settings_sha256=run.write_settings(settings),
         )
     except OSError as e:
@@ -149,7 +152,8 @@ def reopen_run(
         check_resumable(run, record, report, tokens_sha256, again)
         session.reserve()
         resumed = {"time": utc_now(), "changed": warn_about_changes(run, record)}
-        run.update(status="running", reason=None, resumed=[*record.get("resumed", []), resumed])
+        resumes = [*record.get("resumed", []), resumed]
+        run.update(status="running", reason=None, process=describe_process(), resumed=resumes)
     except OSError as e:
         session.lock.release()
         (run.path / ".reserve").unlink(missing_ok=True)
@@ -332,6 +336,11 @@ def ignore_signals():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def describe_process() -> dict:
+    "Return which process works on a run, so that another can send it a signal"
+    return {"pid": os.getpid(), "host": platform.node()}
 
 
 def utc_now() -> str:

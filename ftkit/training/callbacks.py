@@ -25,6 +25,7 @@ from ftkit.runs.checkpoints import (
     parse_step,
     prune,
 )
+from ftkit.training.hardware import read_peak_memory
 from ftkit.views.console import in_notebook
 from ftkit.views.progress import LiveChart
 
@@ -34,19 +35,25 @@ WRITE_SPEED = 200e6  # bytes per second, assumed until the first checkpoint is w
 
 
 class RunLog(TrainerCallback):
-    "Appends every logged step of the training to log.jsonl"
+    "Appends every logged step of the training to log.jsonl, with its time and memory"
 
     def __init__(self, run):
         self.run, self.training = run, False
 
     def on_train_begin(self, args, state, control, **kwargs):
         "Start to record: what is logged from here on belongs to the curve"
-        self.training = True
+        self.training, self.watch = True, Stopwatch(self.run)
+        self.run.update(max_steps=state.max_steps)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        "Append what the Trainer logs, but not its summary: after a resume its train_loss is wrong"
+        """Append what the Trainer logs, but not its summary: after a resume its train_loss is wrong.
+
+        The Trainer's own log gets the time too, as a resumed run begins with it
+        """
         if self.training and "train_runtime" not in logs:
-            self.run.log(step=state.global_step, **logs)
+            spent = {"seconds": round(self.watch.read()["train_seconds"], 2), "memory_bytes": read_peak_memory()}
+            state.log_history[-1].update(spent)
+            self.run.log(step=state.global_step, **logs, **spent)
 
     def on_train_end(self, args, state, control, **kwargs):
         "Stop recording: a later evaluation is not part of the curve"

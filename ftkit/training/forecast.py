@@ -3,7 +3,7 @@
 import math
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from ftkit.settings import Settings
 from ftkit.training.callbacks import SAVING_SHARE
 from ftkit.training.hardware import count_usable_memory, pick_device, pick_precision
 from ftkit.training.trial import Trial, count_tokens, list_batches
+from ftkit.views.scores import format_seconds
 
 STEP_SECONDS = 0.01  # of the Trainer's own work in each batch: its callbacks, its log
 EVALUATION_SECONDS = 0.2  # of an evaluation and its save, whatever the size: scores, log, record
@@ -54,16 +55,6 @@ class Forecast:
             f"{format_bytes(self.peak_bytes)} of memory, {format_bytes(self.disk_bytes)} on disk; "
             f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         )
-
-
-def format_seconds(
-    seconds: float,  # any
-) -> str:
-    "Return a time for a person to read"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def make_forecast(
@@ -187,6 +178,21 @@ def forecast_memory(
 ) -> int:
     "Return the peak in bytes: that of the trial steps, AdamW's two moments, and a checkpoint that is being written"
     return trial.peak_bytes + 8 * count_trained(model) + estimate_bytes(model)
+
+
+def fit_trial(
+    trial: Trial,  # from `run_trial`, perhaps with other batches
+    model: PreTrainedModel,  # that was timed
+    tokens: DatasetDict,  # from `tokenize`
+    settings: Settings,  # the experiment
+) -> Trial:
+    "Return the trial with the memory of these batches: activations grow with the tokens of the longest one"
+    timed = max(t.tokens for t in trial.timings)
+    _, sizes = list_batches(tokens, settings)
+    longest = float(np.quantile(sizes, 0.99, method="lower"))
+    fixed = trial.base_bytes + 4 * count_trained(model)
+    activations = max(0, trial.peak_bytes - fixed)
+    return replace(trial, peak_bytes=int(trial.peak_bytes + activations * (longest / timed - 1)))
 
 
 def count_trained(

@@ -15,7 +15,7 @@ from ftkit.model_init import ADAPTERS
 from ftkit.runs.folder import RunFolder
 from ftkit.tasks.base import Task
 from ftkit.views.html import escape_markdown, shorten, templates
-from ftkit.views.report import describe_looks, leading, spell_metric
+from ftkit.views.scores import describe_looks, leading, spell_metric
 
 REPOSITORY = "https://github.com/ftkit/ftkit"
 STARTER_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -43,7 +43,9 @@ def render_card(
         pipeline_tag=task.pipeline,
         tags=["ftkit"],
         model_name=shorten(run.path.name),
-        eval_results=[make_eval_result(name, value, record, settings, task) for name, value in leading(test, task)],
+        eval_results=[
+            make_eval_result(name, value, record, settings, task) for name, value in leading(test, task.headline)
+        ],
     )
     rungs = {name: Interval.from_record(rung[task.headline]) for name, rung in (record["baselines"] or {}).items()}
     body = (
@@ -72,7 +74,7 @@ def list_scores(
     task: Task,  # of the run
 ) -> list[tuple[str, Interval]]:
     "Return (name in Markdown, score), the headline metric first, then the groups, such as the scores of each class"
-    found = [(f"test {spell_metric(name)}", value) for name, value in leading(scores, task)]
+    found = [(f"test {spell_metric(name)}", value) for name, value in leading(scores, task.headline)]
     for group in (group for group in scores.values() if "value" not in group):
         for key, values in group.items():
             found += [(f"{spell_metric(name)} of {escape_markdown(key)}", value) for name, value in values.items()]

@@ -1,14 +1,12 @@
 "The curve as it grows: cheap SVG while the training runs, one PNG at the end."
 
-import math
 import time
 
 from IPython.display import HTML, display
-from markupsafe import escape
 
-from ftkit.views.charts import COLOURS, curve_figure, show_figure
+from ftkit.views.charts import curve_figure, show_figure
 from ftkit.views.console import has_front_end
-from ftkit.views.html import format_cell
+from ftkit.views.curves import curve_svg
 
 
 class LiveChart:
@@ -41,26 +39,6 @@ class LiveChart:
             picture = show_figure(curve_figure(self.series), alt)
             self.handle.update(picture) if self.handle else display(picture)
 
-    def draw_svg(self, width: int = 560, height: int = 220) -> str:
+    def draw_svg(self) -> str:
         "Return the chart with the points so far"
-        points = [y for line in self.series.values() for _, y in line if math.isfinite(y)]
-        low, high = (min(points), max(points)) if points else (0.0, 1.0)
-        span = (high - low) or 1.0
-        x = lambda step: 46 + step * (width - 60) / self.total
-        y = lambda value: height - 24 - (value - low) * (height - 44) / span
-        lines, legend = "", ""
-        for i, (colour, (name, line)) in enumerate(zip(COLOURS, self.series.items())):
-            path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line if math.isfinite(b))
-            lines += f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
-            legend += (
-                f'<text x="{56 + 190 * i}" y="14" fill="{colour}">{escape(format_cell(name))} {line[-1][1]:.3f}</text>'
-            )
-        step = max((line[-1][0] for line in self.series.values()), default=0)
-        return (
-            f'<svg viewBox="0 0 {width} {height}" style="width:100%;max-width:{width}px" role="img" '
-            f'aria-label="loss by step">'
-            f'<path d="M46 20V{height - 24}H{width - 10}" fill="none" stroke="currentColor" opacity=".4"/>{lines}'
-            f'<g font-size="12" fill="currentColor">{legend}<text x="4" y="26">{high:.2f}</text>'
-            f'<text x="4" y="{height - 24}">{low:.2f}</text>'
-            f'<text x="{width - 10}" y="{height - 8}" text-anchor="end">step {step} of {self.total}</text></g></svg>'
-        )
+        return curve_svg(self.series, self.total)

@@ -11,9 +11,9 @@ from ftkit.files.atomic import format_bytes, write_text
 from ftkit.metrics import Interval, plot_intervals
 from ftkit.runs.folder import RunFolder
 from ftkit.tasks.base import Task
-from ftkit.training.forecast import format_seconds
 from ftkit.views.charts import curve_figure
 from ftkit.views.html import Section, format_cell, img_tag, table_html, templates
+from ftkit.views.scores import describe_looks, describe_result, format_seconds, ladder_rows, read_curves, spell_metric
 
 
 def write_report(
@@ -33,7 +33,7 @@ def write_report(
     html = page.render(
         title=f"Run {run.path.name}",
         record=record,
-        lead=describe_result(record, task),
+        lead=describe_result(record),
         looks=describe_looks(record["looks"]),
         confidence=run.settings.confidence_level,
         sections=[section for section in sections if section],
@@ -45,57 +45,6 @@ def write_report(
             f"{file}: cannot be written ({e.strerror}). Copy the run to a folder that can be written."
         ) from None
     return file
-
-
-def describe_result(
-    record: dict,  # run.json
-    task: Task,  # of the run
-) -> list[str] | None:
-    "Return the scores of the test rows in words, the headline metric first. None if the run was not scored"
-    if not record["metrics"]:
-        return None
-    scores = {name: Interval.from_record(value) for name, value in leading(record["metrics"]["test"], task)}
-    return [f"test {spell_metric(name)} {score}" for name, score in scores.items()]
-
-
-def leading(
-    scores: dict,  # of one split, from `Task.score`
-    task: Task,  # of the run
-) -> list[tuple[str, dict]]:
-    "Return (name, interval) of the scores that are no group, the headline metric first"
-    found = [(name, value) for name, value in scores.items() if isinstance(value, dict) and "value" in value]
-    return sorted(found, key=lambda item: item[0] != task.headline)
-
-
-def spell_metric(
-    name: str,  # such as f1_macro
-) -> str:
-    "Return a metric's name for a person to read: `macro F1`"
-    words = name.removesuffix("_macro").replace("_", " ").replace("f1", "F1")
-    return f"macro {words}" if name.endswith("_macro") else words
-
-
-def describe_looks(
-    looks: int | None,  # evaluations on these test rows so far
-) -> str:
-    "Return how often these test rows have been evaluated, as a sentence"
-    if not looks:
-        return "This evaluation on the test rows could not be counted."
-    more = ": the more evaluations, the less a good score means" if looks > 1 else ""
-    return f"This was evaluation {looks} on these test rows{more}."
-
-
-def ladder_rows(
-    record: dict,  # run.json of a scored run
-    task: Task,  # of the run
-) -> list[dict]:
-    "Return every rung and the fine-tuned model: headline score, interval, seconds"
-    rungs = [(name, rung[task.headline], rung["seconds"]) for name, rung in (record["baselines"] or {}).items()]
-    rungs.append(("fine-tuned", record["metrics"]["test"][task.headline], record["timing"]["train_seconds"]))
-    return [
-        {"rung": name, task.headline: s["value"], "from": s["low"], "to": s["high"], "seconds": round(seconds, 1)}
-        for name, s, seconds in rungs
-    ]
 
 
 def ladder_section(
@@ -112,7 +61,7 @@ def ladder_section(
         Markup("<p>{}</p>").format(format_cell(f"{rung} could not be fitted: {problem}"))
         for rung, problem in record["unfitted"].items()
     )
-    table = table_html(ladder_rows(record, task))
+    table = table_html(ladder_rows(record))
     return Section("The ladder", [picture, table, unfitted, Markup("<ul>{}</ul>").format(verdicts)])
 
 
@@ -120,9 +69,7 @@ def curve_section(
     run: RunFolder,  # with a log
 ) -> Section | None:
     "Return training and validation loss by step; None if nothing was logged"
-    names = {"loss": "training loss", "eval_loss": "validation loss"}
-    series = {title: [(row["step"], row[key]) for row in run.history if key in row] for key, title in names.items()}
-    series = {title: points for title, points in series.items() if points}
+    series = read_curves(run.history)
     return Section("The curve", [img_tag(curve_figure(series), "loss by step")]) if series else None
 
 

@@ -1,0 +1,83 @@
+"Try it: a sentence, and what the model says to it before and after its training."
+
+import ipywidgets as widgets
+from markupsafe import Markup
+
+from ftkit.errors import UserError
+from ftkit.panels.controls import LABEL
+from ftkit.panels.views import button, html, line, row
+from ftkit.views.html import shorten
+
+
+class Attempt:
+    "A sentence, and what the model says to it before and after its training"
+
+    def __init__(
+        self,
+        panel,  # the `Panel` whose run answers
+    ):
+        self.panel, self.answer = panel, None
+        self.text = widgets.Text(
+            description="Try it",
+            placeholder="type a sentence",
+            style={"description_width": LABEL},
+            continuous_update=True,
+            layout=widgets.Layout(width="auto", flex="1 1 20em", min_width="16em"),
+        )
+        self.shown = html("")
+        self.button = button("Try", self.ask, "primary", "Ask the model, before and after its training")
+        self.widget = widgets.VBox([html(Markup("<h4>Try it</h4>")), row(self.text, self.button), self.shown])
+
+    def ask(self) -> None:
+        "Ask for the answers"
+        try:
+            if not self.text.value.strip():
+                raise UserError("type a sentence first.")
+            self.shown.value = line("asking the model …", "note")
+            self.panel.worker.ask("answer", self.show, run=str(self.panel.folder.absolute()), texts=[self.text.value])
+        except UserError as e:
+            self.shown.value = line(str(e))
+
+    def show(self, answer: dict) -> None:
+        "Show the answers"
+        self.answer = None if "error" in answer else answer
+        self.shown.value = line(answer["error"]) if "error" in answer else answer_html(answer)
+
+    def to_html(self) -> Markup:
+        "Return the last answers"
+        if not self.answer:
+            return Markup("")
+        return Markup("<h4>Try it: {}</h4>").format(shorten(self.text.value)) + answer_html(self.answer)
+
+
+def answer_html(
+    answer: dict,  # of the worker
+) -> Markup:
+    "Return label and probabilities, before and after, and the tokens"
+    found = Markup("")
+    for before, after, tokens in zip(answer["before"], answer["after"], answer["tokens"]):
+        if "error" in after:
+            return line(after["error"])
+        chips = Markup("").join(Markup("<span>{}</span>").format(shorten(t, limit=40)) for t in tokens)
+        rows = Markup("").join(
+            Markup("<tr><th>{}</th><td>{}</td><td>{}</td></tr>").format(
+                shorten(name, limit=60), bar(before["scores"][name]), bar(share, name == after["label"])
+            )
+            for name, share in after["scores"].items()
+        )
+        found += Markup(
+            '<table class="ftkit ftkit-try mathjax_ignore"><thead><tr><th>label</th><th>before training</th>'
+            '<th>after training</th></tr></thead><tbody>{}</tbody></table><div class="ftkit-tokens">'
+            "<b>{} tokens</b> {}</div>"
+        ).format(rows, len(tokens), chips)
+    return found
+
+
+def bar(
+    share: float,  # from 0 to 1
+    strong: bool = False,  # it is the answer
+) -> Markup:
+    "Return a share as a bar with its number"
+    return Markup('<span class="ftkit-bar"><i style="width:{:.0f}%"></i></span> {}{:.2f}').format(
+        100 * share, "✓ " if strong else "", share
+    )

@@ -1,0 +1,162 @@
+"""The section Result: the ladder and its verdict, where the model is wrong, and a sentence to try.
+
+To add a part that only shows something: a function that takes a `RunFolder` and its record and returns HTML, and a
+row in `PARTS`.
+"""
+
+from collections.abc import Callable
+
+import ipywidgets as widgets
+from markupsafe import Markup
+
+from ftkit.errors import UserError
+from ftkit.intervals import Interval
+from ftkit.panels.attempt import Attempt
+from ftkit.panels.explorer import Explorer
+from ftkit.panels.views import View, guarded, html, line, row
+from ftkit.runs.folder import RunFolder
+from ftkit.views.scores import describe_looks, describe_result, ladder_rows, spell_metric
+
+
+class ResultView(View):
+    "What came out of the run that is shown"
+
+    title = "Result"
+
+    def build(self):
+        self.parts = html("")
+        self.explorer, self.attempt = Explorer(), Attempt(self.panel)
+        self.report = html("")
+        self.report_button = widgets.ToggleButton(description="Show report", layout=widgets.Layout(width="auto"))
+        self.report_button.observe(lambda _: self.show_report(), "value")
+        self.body = widgets.VBox(
+            [self.parts, self.explorer.widget, self.attempt.widget, row(self.report_button), self.report]
+        )
+        self.seen = None
+        return [self.body]
+
+    def run_changed(self) -> None:
+        self.seen = None
+        self.refresh()
+
+    @guarded
+    def refresh(self) -> None:
+        record = self.panel.record
+        scored = bool(record and record.get("metrics"))
+        state = (str(self.panel.folder), scored and self.panel.fingerprint())
+        if state == self.seen:
+            return
+        self.seen = state
+        self.say("" if scored else "There is no result yet: it comes when a run has finished.", "note")
+        self.body.layout.display = None if scored else "none"
+        self.parts.value, self.report_button.value = self.parts_html(), False
+        self.explorer.load(self.panel.predictions if scored else None)
+
+    @guarded
+    def show_report(self) -> None:
+        "Show report.html in a frame that runs no script, or hide it"
+        self.report.value = ""
+        if self.report_button.value:
+            file = self.panel.folder / "report.html"
+            if not file.is_file():
+                raise UserError(f"{file}: this run has no report yet.")
+            self.report.value = Markup(
+                '<p class="ftkit-muted">{}</p><iframe title="report" sandbox srcdoc="{}" '
+                'style="width:100%;height:40rem;border:1px solid #888"></iframe>'
+            ).format(str(file.absolute()), file.read_text(encoding="utf-8"))
+
+    def parts_html(self) -> Markup:
+        "Return what only shows something, one part after the other"
+        record = self.panel.record
+        if not record or not record.get("metrics"):
+            return Markup("")
+        folder = RunFolder(self.panel.folder)
+        return Markup("").join(part(folder, record) for part in PARTS.values())
+
+    def to_html(self) -> Markup:
+        if not (self.panel.record or {}).get("metrics"):
+            return line("There is no result yet.", "note")
+        return self.parts_html() + self.explorer.to_html() + self.attempt.to_html()
+
+
+def lead_part(folder: RunFolder, record: dict) -> Markup:
+    "Return the scores and the verdict in one sentence"
+    lead = describe_result(record) or [""]
+    return Markup('<p class="ftkit-lead"><b>{}</b>{}</p><p>{}</p><p class="ftkit-muted">{}</p>').format(
+        lead[0][:1].upper() + lead[0][1:],
+        f", {lead[1]}" if len(lead) > 1 else "",
+        conclude(record, folder.settings.confidence_level),
+        describe_looks(record["looks"]),
+    )
+
+
+def conclude(
+    record: dict,  # run.json of a scored run
+    confidence_level: float,  # of the verdicts
+) -> str:
+    "Return what the verdicts say together, as one sentence"
+    verdicts = record["verdicts"] or []
+    if not verdicts:
+        return "There was no baseline to compare it with."
+    groups = {"better than": [], "worse than": [], "not significantly different from": []}
+    for v in verdicts:
+        sure = v["p"] <= 1 - confidence_level
+        kind = 2 if not sure else 0 if v["difference"] > 0 else 1
+        list(groups.values())[kind].append(v["b"])
+    if len(groups["better than"]) == len(verdicts):
+        return (
+            f"It is better than all {len(verdicts)} baselines."
+            if len(verdicts) > 1
+            else f"It is better than {verdicts[0]['b']}."
+        )
+    said = [f"{words} {spell_list(names)}" for words, names in groups.items() if names]
+    return f"It is {'; '.join(said)}."
+
+
+def spell_list(
+    names: list[str],  # at least one
+) -> str:
+    "Return names as a sentence has them: `a, b and c`"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def ladder_part(folder: RunFolder, record: dict) -> Markup:
+    "Return the ladder: each score with its interval, as a number and as a mark on a line from 0 to 1"
+    headline, rows = record["headline"], []
+    against = {verdict["b"]: describe_difference(verdict) for verdict in record["verdicts"] or []}
+    for rung in ladder_rows(record):
+        score = Interval(rung[headline], rung["from"], rung["to"], 0)
+        rows.append(
+            Markup("<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td class='n'>{} s</td></tr>").format(
+                rung["rung"], str(score), interval_mark(score), against.get(rung["rung"], ""), rung["seconds"]
+            )
+        )
+    return Markup(
+        '<h4>The ladder</h4><table class="ftkit mathjax_ignore"><thead><tr><th>rung</th><th>test {}</th><th></th>'
+        "<th>fine-tuned is, in points</th><th>time</th></tr></thead><tbody>{}</tbody></table>"
+    ).format(spell_metric(headline), Markup("").join(rows))
+
+
+def describe_difference(
+    verdict: dict,  # of run.json
+) -> str:
+    "Return the difference of a verdict in points, with its interval and p"
+    value, low, high = (100 * verdict[key] for key in ("difference", "low", "high"))
+    p = f"p = {verdict['p']:.3f}" if verdict["p"] >= 0.001 else "p < 0.001"
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}], {p}"
+
+
+def interval_mark(
+    score: Interval,  # between 0 and 1
+) -> Markup:
+    "Return an interval as a bar with a point"
+    low, high = (score.value if end is None else end for end in (score.low, score.high))
+    return Markup(
+        '<span class="ftkit-interval"><i style="left:{:.1f}%;width:{:.1f}%"></i><b style="left:{:.1f}%"></b></span>'
+    ).format(100 * low, 100 * (high - low), 100 * score.value)
+
+
+PARTS: dict[str, Callable[[RunFolder, dict], Markup]] = {
+    "lead": lead_part,
+    "ladder": ladder_part,
+}

@@ -1,0 +1,151 @@
+"What every section of the panel has: a widget, a place for its errors, and the same as plain HTML."
+
+import traceback
+from collections.abc import Callable
+from functools import wraps
+
+import ipywidgets as widgets
+from markupsafe import Markup
+
+from ftkit.errors import RunFailed, UserError, redact
+from ftkit.views.html import format_cell
+
+WIDE = widgets.Layout(width="auto", flex="1 1 16em", min_width="12em")
+WRAP = {"flex_flow": "row wrap", "align_items": "flex-start", "overflow": "visible"}
+
+
+class View:
+    "A section of the panel. A subclass says what it shows and what it does when something has changed"
+
+    title = ""  # of the section
+
+    def __init__(
+        self,
+        panel,  # the `Panel` that it is part of
+    ):
+        self.panel, self.message = panel, html("")
+        self.widget = widgets.VBox([self.message, *self.build()])
+
+    def build(self) -> list[widgets.Widget]:
+        "Return the widgets, top to bottom"
+        raise NotImplementedError
+
+    def settings_changed(self) -> None:
+        "Follow `panel.settings`"
+
+    def run_changed(self) -> None:
+        "Follow another run"
+
+    def refresh(self) -> None:
+        "Read again what may have changed on the disk. Called twice a second"
+
+    def to_html(self) -> Markup:
+        "Return the section without controls, for a notebook that has no kernel"
+        return Markup("")
+
+    def say(
+        self,
+        text: str = "",  # one line; none takes the last one away
+        kind: str = "error",  # or note
+    ) -> None:
+        "Show a line at the top of the section"
+        self.message.value = line(text, kind)
+
+
+def guarded(
+    method: Callable,  # of a `View`, called by a widget, a thread or a person
+) -> Callable:
+    "Show an error of the method in its section, so that every other section still works"
+
+    @wraps(method)
+    def wrapped(self, *args, **keys):
+        try:
+            return method(self, *args, **keys)
+        except (UserError, RunFailed) as e:
+            self.say(str(e))
+        except Exception as e:  # a fault of ours: where it was, for a report
+            place = traceback.extract_tb(e.__traceback__)[-1]
+            self.say(redact(f"{type(e).__name__}: {e} ({place.filename.rsplit('/', 1)[-1]}, line {place.lineno})"))
+
+    return wrapped
+
+
+def html(
+    value: str,  # HTML
+) -> widgets.HTML:
+    "Return a widget that shows HTML"
+    return widgets.HTML(value=value, layout=widgets.Layout(width="auto", margin="2px 0"))
+
+
+def line(
+    text: str,  # from anywhere
+    kind: str = "error",  # or note
+) -> Markup:
+    "Return one line of text as HTML, or nothing"
+    if not text:
+        return Markup("")
+    role, mark = ("alert", "✗ ") if kind == "error" else ("status", "")
+    return Markup('<div class="ftkit-{}" role="{}">{}{}</div>').format(kind, role, mark, format_cell(text))
+
+
+def button(
+    text: str,  # what it does
+    act: Callable[[], None],  # on a click
+    style: str = "",  # primary, danger
+    tooltip: str = "",  # more words
+) -> widgets.Button:
+    "Return a button"
+    made = widgets.Button(
+        description=text, button_style=style, tooltip=tooltip or text, layout=widgets.Layout(width="auto")
+    )
+    made.on_click(lambda _: act())
+    return made
+
+
+def row(
+    *children: widgets.Widget,  # left to right
+) -> widgets.HBox:
+    "Return widgets side by side, below each other on a narrow screen"
+    return widgets.HBox(list(children), layout=widgets.Layout(**WRAP))
+
+
+def facts(
+    values: dict[str, str | None],  # name -> value; None is left out
+) -> Markup:
+    "Return named values as a row of small tiles"
+    tiles = Markup("").join(
+        Markup("<div><span>{}</span><b>{}</b></div>").format(name, format_cell(value))
+        for name, value in values.items()
+        if value is not None
+    )
+    return Markup('<div class="ftkit-facts">{}</div>').format(tiles)
+
+
+class Latest:
+    "Asks the worker one question at a time; while it waits, only the newest of the next ones is kept"
+
+    def __init__(
+        self,
+        worker,  # a `Worker`
+        what: str,  # which question
+        show: Callable[[dict], None],  # gets each answer
+    ):
+        self.worker, self.what, self.show = worker, what, show
+        self.busy, self.next = False, None
+
+    def ask(self, **question) -> None:
+        "Ask now, or when the answer to the last question is there"
+        if self.busy:
+            self.next = question
+            return
+        self.busy = True
+        self.worker.ask(self.what, self.receive, **question)
+
+    def receive(self, answer: dict) -> None:
+        "Show an answer unless a newer question waits"
+        self.busy = False
+        if self.next is not None:
+            question, self.next = self.next, None
+            self.ask(**question)
+        else:
+            self.show(answer)
