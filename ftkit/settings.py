@@ -10,6 +10,7 @@ import dataclasses
 import importlib.util
 import json
 import math
+import os
 import re
 import types
 import typing
@@ -320,7 +321,7 @@ class Settings:
         "Return these settings as they read from another folder"
         files = {k: v for k, v in self.section("data").items() if k.endswith("_file") and v and is_path(v)}
         paths = {k: str(Path(v).expanduser().absolute()) for k, v in files.items()}
-        if (base := self.model_name_or_path) != "starter" and Path(base).is_dir():
+        if (base := self.model_name_or_path) != "starter" and os.path.isdir(base):
             paths["model_name_or_path"] = str(Path(base).absolute())
         return self.replace(**paths)
 
