@@ -575,8 +575,10 @@ def parse_bool(value) -> bool:
 
 
 def parse_pairs(text: str) -> dict[str, str]:
-    "Return `a: x; b: y` as a dictionary. Raises `ValueError` if it has another form"
+    "Return `a: x; b: y` as a dictionary, `none` as an empty one. Raises `ValueError` if it has another form"
     found = {}
+    if text.strip().lower() == "none":
+        return found
     for part in filter(str.strip, text.split(";")):
         name, colon, value = part.partition(":")
         if not colon or not name.strip() or not value.strip():

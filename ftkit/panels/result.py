@@ -15,6 +15,7 @@ from ftkit.panels.attempt import Attempt
 from ftkit.panels.explorer import Explorer
 from ftkit.panels.views import View, guarded, html, line, row
 from ftkit.runs.folder import RunFolder
+from ftkit.views.html import format_cell
 from ftkit.views.scores import describe_looks, describe_result, ladder_rows, spell_metric
 
 
@@ -85,7 +86,7 @@ def lead_part(folder: RunFolder, record: dict) -> Markup:
     return Markup('<p class="ftkit-lead"><b>{}</b>{}</p><p>{}</p><p class="ftkit-muted">{}</p>').format(
         lead[0][:1].upper() + lead[0][1:],
         f", {lead[1]}" if len(lead) > 1 else "",
-        conclude(record, folder.settings.confidence_level),
+        format_cell(conclude(record, folder.settings.confidence_level)),
         describe_looks(record["looks"]),
     )
 

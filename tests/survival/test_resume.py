@@ -12,10 +12,10 @@ from runs import ROWS, SHORT_ROWS, read_fingerprint
 import ftkit.fine_tuning
 import ftkit.tasks.classification
 import ftkit.trainer
-from ftkit.runs.listing import summarise_runs
 from ftkit.errors import RunFailed, UserError
 from ftkit.files.safety import reading_checkpoint
 from ftkit.fine_tuning import Run, fine_tune
+from ftkit.runs.listing import summarise_runs
 from ftkit.runs.session import Session, create_run
 from ftkit.serving.batch import write_rows
 from ftkit.settings import Settings
