@@ -42,6 +42,7 @@ class Attempt:
         "Show the answers"
         self.answer = None if "error" in answer else answer
         self.shown.value = line(answer["error"]) if "error" in answer else answer_html(answer)
+        self.panel.update_static()
 
     def to_html(self) -> Markup:
         "Return the last answers"

@@ -161,6 +161,7 @@ class DataView(View):
             control.value = getattr(self.panel.settings, key)
         self.silent = False
         self.panel.rows_read(answer)
+        self.panel.update_static()
 
     def rows_html(self) -> Markup:
         "Return lines, counts by split and the first rows as HTML"
@@ -207,6 +208,7 @@ class DataView(View):
         self.found.children = [
             row(html(finding_html(finding)), *self.apply_button(finding)) for finding in self.findings
         ] or [html(line("The doctor found nothing.", "note"))]
+        self.panel.update_static()
 
     def apply_button(self, finding: dict) -> list[widgets.Button]:
         "Return the button that mends a finding, if it can be mended by itself"

@@ -53,6 +53,7 @@ class ForecastView(View):
         elif "error" in answer:
             self.say(answer["error"])
         self.shown.value = self.to_html()
+        self.panel.update_static()
 
     def to_html(self) -> Markup:
         a = self.answer

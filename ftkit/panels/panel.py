@@ -47,9 +47,10 @@ class Panel:
         runs_dir: str | Path | None = None,  # default: `runs` in the current folder
     ):
         self.runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_dir()
-        self._settings, self.worker, self.is_open = settings or Settings(), Worker(), False
+        self.worker, self.is_open = Worker(), False
         self.training: Training | None = None
         self.folder: Path | None = self.find_newest()
+        self._settings = settings or (read_settings(self.folder) if self.is_training else Settings())
         self._kept: dict[str, tuple] = {}
         self.handles = []
         self.views = {name: make(self) for name, make in VIEWS.items()}
@@ -135,6 +136,12 @@ class Panel:
         self.folder = self.runs_dir / name
         self.run_changed()
 
+    def use_settings(self) -> None:
+        "Take over the settings of the run that is shown. Raises `UserError` if there is none"
+        if not self.record:
+            raise UserError("there is no run whose settings could be used.")
+        self.settings = read_settings(self.folder)
+
     def find_newest(self) -> Path | None:
         "Return the folder of the run that is at work, else of the newest one"
         runs = list_runs(self.runs_dir)
@@ -197,7 +204,6 @@ class Panel:
     def rows_read(self, answer: dict) -> None:
         "Note that the rows can be read: they can be timed too"
         self.views["settings"].forecast.measure()
-        self.update_static()
 
     def lay_out(self) -> widgets.VBox:
         "Return the whole as one widget: a row of sections, and the one that is chosen"
@@ -261,12 +267,14 @@ class Panel:
         return self.to_html() + (img_tag(*figure) if figure else "")
 
     def update_static(self) -> None:
-        "Update what stays without a kernel"
+        "Update what stays without a kernel; its picture only if the run has changed"
         if self.handles:
             from IPython.display import HTML
 
             self.handles[0].update(HTML(self.to_html()))
-            self.handles[1].update(self.picture())
+            if self._kept.get("picture") != self.fingerprint():
+                self._kept["picture"] = self.fingerprint()
+                self.handles[1].update(self.picture())
 
     def figure(self):
         "Return the curve of the run that is shown and what it shows in words, or None"
@@ -280,6 +288,14 @@ class Panel:
 
         figure = self.figure()
         return show_figure(*figure) if figure else HTML("")
+
+
+def read_settings(
+    folder: Path,  # of a run
+) -> Settings:
+    "Return the settings of a run as they were given: what was found at its start is `auto` again"
+    run = RunFolder(folder)
+    return run.settings.replace(**dict.fromkeys(run.record.get("auto") or [], "auto"))
 
 
 def follow(panel) -> None:

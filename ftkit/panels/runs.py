@@ -33,7 +33,7 @@ class RunsView(View):
             for text in ("Compare run", "with")
         )
         self.table, self.comparison = html(""), html("")
-        return [self.order, self.table, row(self.a, self.b, button("Compare", self.compare)), self.comparison]
+        return [row(self.order), self.table, row(self.a, self.b, button("Compare", self.compare)), self.comparison]
 
     @guarded
     def refresh(self) -> None:
@@ -97,6 +97,7 @@ class RunsView(View):
         self.say()
         self.compared = comparison_html(*map(RunFolder, paths), answer)
         self.comparison.value = self.compared
+        self.panel.update_static()
 
     def to_html(self) -> Markup:
         self.refresh()
@@ -118,12 +119,12 @@ def comparison_html(
 ) -> Markup:
     "Return curves over each other, what differs, the verdict, and the rows that one fixed and broke"
     series, total = {}, 1
-    for run in (a, b):
+    for letter, run in (("A", a), ("B", b)):
         for name, points in read_curves(run.history, {"loss": "training", "eval_loss": "validation"}).items():
-            series[f"{run.path.name} {name}"] = points
+            series[f"{letter} {name}"] = points
             total = max(total, points[-1][0])
     lines = Markup("").join(Markup("<li>{}</li>").format(text) for text in answer["lines"])
-    return Markup('<h4>{} and {}</h4><div class="ftkit-curves">{}</div><ul class="ftkit-lines">{}</ul>{}').format(
+    return Markup('<h4>A: {}, B: {}</h4><div class="ftkit-curves">{}</div><ul class="ftkit-lines">{}</ul>{}').format(
         a.path.name, b.path.name, curve_svg(series, total, 0.6, width=760), lines, changed_rows_html(a, b)
     )
 

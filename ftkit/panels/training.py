@@ -27,6 +27,7 @@ class TrainingView(View):
         self.start = button("Start", self.on_start, "primary", "Train with the settings above, in a new run folder")
         self.stop = button("Stop", self.on_stop, "danger", "Stop after the current step, with a checkpoint")
         self.resume = button("Resume", self.on_resume, "", "Continue the run from its last checkpoint")
+        self.reuse = button("Use its settings", self.on_reuse, "", "Take over the settings of the run that is shown")
         self.choice = widgets.Dropdown(
             options=[("none yet", None)],
             description="Run",
@@ -47,7 +48,7 @@ class TrainingView(View):
         self.smoothing.observe(lambda _: self.draw(), "value")
         self.status, self.curves, self.table = html(""), html(""), html("")
         return [
-            row(self.start, self.stop, self.resume, self.choice),
+            row(self.start, self.stop, self.resume, self.choice, self.reuse),
             self.status,
             self.curves,
             self.smoothing,
@@ -75,6 +76,12 @@ class TrainingView(View):
         "Continue the run"
         self.say()
         self.panel.resume()
+
+    @guarded
+    def on_reuse(self) -> None:
+        "Take over the settings of the run"
+        self.panel.use_settings()
+        self.say(f"the settings are those of {self.panel.folder.name}", "note")
 
     @guarded
     def on_choice(self, change) -> None:
