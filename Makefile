@@ -33,7 +33,7 @@ test-notebooks: $(DONE)/dev
 test-python: $(DONE)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=10
 
-# The slow tests, method qlora with bitsandbytes, then lessons and tests on the oldest Transformers of the window.
+# The slow tests, method qlora with bitsandbytes, then lessons and tests on the oldest Transformers and ipywidgets.
 slow: $(DONE)/dev $(DONE)/oldest
 	$(BIN)/python bench/slow.py
 
@@ -79,8 +79,8 @@ $(DONE)/dev: pyproject.toml constraints.txt | $(BIN)/python
 
 $(DONE)/oldest: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-oldest
-	grep -vE "^(transformers|tokenizers|huggingface_hub|sentence-transformers)==" constraints.txt > .venv-oldest/constraints.txt
+	grep -vE "^(transformers|tokenizers|huggingface_hub|sentence-transformers|ipywidgets)==" constraints.txt > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-oldest/constraints.txt \
-		"transformers==5.15.*" --editable ".[starter,lab,docs,dev]"
+		"transformers==5.15.*" "ipywidgets==7.7.*" --editable ".[starter,lab,docs,dev]"
 	$(PIP) --no-deps --target .venv-oldest/bitsandbytes bitsandbytes
 	@mkdir -p $(DONE) && touch $@

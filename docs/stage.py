@@ -162,7 +162,8 @@ def make_navigation(
     numbers = {stem: int(found[0]) for stem in stems if (found := re.match(r"\d+", stem))}
     steps = [stem for stem, number in numbers.items() if number <= LAST_STEP]
     beyond = [stem for stem, number in numbers.items() if number > LAST_STEP]
-    sections = {"The seven steps": steps, "Beyond": beyond, "Reference": ["api"]}
+    plain = [stem for stem in stems if stem not in numbers and stem != "index"]
+    sections = {"Without code": plain, "The seven steps": steps, "Beyond": beyond, "Reference": ["api"]}
     return "\n\n".join(make_toctree(caption, pages) for caption, pages in sections.items() if pages)
 
 

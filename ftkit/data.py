@@ -29,7 +29,7 @@ from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 from .checks.columns import choose_label, choose_text, find_named, get_column, get_texts, has_labels, join_texts
-from .checks.duplicates import normalise
+from .checks.duplicates import group_repeats, normalise
 from .checks.labels import find_lone_names, find_odd_names, join_spellings, label_key, note_spellings
 from .checks.texts import is_blank
 from .errors import UserError, did_you_mean
@@ -187,12 +187,13 @@ def split_rows(
     size: float,  # the share of the rows that is held out
     seed: int = 42,  # of the shuffle
     groups: list | None = None,  # the group of each row, such as its author; None for a row without one
+    near: list[int] | None = None,  # from `group_repeats`: rows of one number are nearly the same
 ) -> tuple[list[int], list[int]]:
     """Return the row numbers of the larger and of the held-out part.
 
     The same share of each label, duplicates and groups on one side.
     """
-    members = group_rows(texts, groups)
+    members = group_rows(texts, groups, near)
     group_labels = [labels[rows[0]] for rows in members]
     counts = Counter(group_labels)
     rare = min(counts, key=counts.get)
@@ -217,8 +218,9 @@ def split_rows(
 def group_rows(
     texts: list[str],  # the text of each row
     groups: list | None = None,  # the group of each row
+    near: list[int] | None = None,  # rows of one number are nearly the same
 ) -> list[list[int]]:
-    "Return lists of row numbers that must stay on one side: the same normalised text, or the same group"
+    "Return lists of row numbers that must stay on one side: the same or nearly the same text, or the same group"
     first, parent = {}, list(range(len(texts)))
 
     def root(i):
@@ -233,6 +235,8 @@ def group_rows(
         ]
         if groups and not is_blank(groups[i]):
             keys.append(("group", groups[i]))
+        if near:
+            keys.append(("near", near[i]))
         for key in keys:
             parent[root(i)] = root(first.setdefault(key, i))
     found = {}
@@ -523,6 +527,7 @@ def hold_out(
     group_column: str | None = None,  # rows of one group stay on one side
     time_column: str | None = None,  # the latest rows are held out
     notes: list[str] | None = None,  # a split that misses its share is noted
+    near: bool = False,  # near duplicates stay on one side
 ) -> list[str]:
     "Hold the missing splits out from the training rows and return their names"
     missing, left, whole = [s for s in sizes if s not in parts], 1.0, len(parts["train"].texts)
@@ -537,7 +542,8 @@ def hold_out(
             rest, held = split_by_time(rows, time_column, share)
         else:
             groups = column_of(rows, group_column, "group_column_name") if group_column else None
-            rest, held = split_rows(rows.texts, rows.labels, share, seed, groups)
+            alike = group_repeats(rows.texts, "near") if near else None
+            rest, held = split_rows(rows.texts, rows.labels, share, seed, groups, alike)
         left -= sizes[split]
         parts["train"], parts[split] = rows.select(rest), rows.select(held)
         missed = len(held) / whole
@@ -659,6 +665,7 @@ def load_data(
     sql_query: str | None = None,  # of a database
     ignore_labels: list[str] | tuple = (),  # rows with these labels are left out
     group_column_name: str | None = None,  # rows of one group stay on one side of a split
+    group_near_duplicates: bool = False,  # texts that are nearly the same stay on one side of a split
     time_column_name: str | None = None,  # the latest rows are held out
     validation_size: float = 0.1,  # share, if the source has none
     test_size: float = 0.1,  # share, if the source has none
@@ -682,7 +689,8 @@ def load_data(
     bar.update()
     sizes = {"test": test_size, "validation": validation_size}
     with naming(sources["train"]):
-        report["held_out"] = hold_out(parts, sizes, data_seed, group_column_name, time_column_name, report["notes"])
+        together = (group_column_name, time_column_name, report["notes"], group_near_duplicates)
+        report["held_out"] = hold_out(parts, sizes, data_seed, *together)
         check_sample(parts["train"], names, max_train_samples, data_seed)
     limits = {"train": max_train_samples, "validation": max_eval_samples, "test": max_predict_samples}
     bar.update()

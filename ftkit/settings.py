@@ -204,6 +204,9 @@ class Settings:
     group_column_name: str | None = key(
         "data", None, "rows with the same value in this column stay on one side of a split"
     )
+    group_near_duplicates: bool = key(
+        "data", False, "texts that are nearly the same stay on one side of a split too, as equal ones do"
+    )
     time_column_name: str | None = key("data", None, "hold out the latest rows by this column, instead of random ones")
     validation_size: float = key(
         "data",

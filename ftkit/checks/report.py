@@ -181,9 +181,8 @@ def check_duplicates(rows: Rows) -> list[Finding]:
     found = []
     for kind, pairs in rows.repeats.duplicates.items():
         if pairs:
-            fix = f"clean(rows, duplicates='{kind}'); in a split, " + (
-                "they stay together only with a group_column_name" if kind == "near" else "they stay on one side"
-            )
+            only = " only with group_near_duplicates = true" if kind == "near" else ""
+            fix = f"clean(rows, duplicates='{kind}'); in a split, they stay on one side{only}"
             shown = show_twins(kind, pairs, rows.texts, rows.texts)
             found.append(Finding(f"rows that have {KIND_WORDS[kind]} duplicate", len(pairs), shown, fix))
     return found + note_sample(rows)

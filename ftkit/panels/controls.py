@@ -36,9 +36,10 @@ class Control:
         name: str,  # of the key
         settings: Settings,  # its value
         change: Callable,  # called with key=value; raises `UserError` if it is refused
+        control: widgets.DOMWidget | None = None,  # default: the one that suits the key
     ):
         self.name, self.change, self.silent = name, change, False
-        self.input = make_input(name)
+        self.input = control or make_input(name)
         self.message = html("")
         self.widget = widgets.VBox([self.input, self.message])
         self.show(settings)

@@ -16,7 +16,7 @@ from ftkit.panels.result import ResultView
 from ftkit.panels.runs import RunsView
 from ftkit.panels.settings import SettingsView
 from ftkit.panels.training import TrainingView
-from ftkit.panels.views import View, html
+from ftkit.panels.views import View, display_widget, html
 from ftkit.runs.folder import RunFolder, default_runs_dir, find_run, list_runs
 from ftkit.settings import Settings
 from ftkit.views.charts import curve_figure, show_figure
@@ -167,11 +167,20 @@ class Panel:
 
     @property
     def predictions(self):
-        "Return predictions.parquet of the run that is shown; read once"
+        "Return predictions.parquet of the run that is shown"
+        return self.keep("predictions", lambda: RunFolder(self.folder).predictions)
+
+    @property
+    def history(self) -> list[dict]:
+        "Return the lines of log.jsonl of the run that is shown"
+        return self.keep("history", lambda: RunFolder(self.folder).history) if self.folder else []
+
+    def keep(self, name: str, read):
+        "Return what `read` returns, read again only if the files of the run have changed"
         key = self.fingerprint()
-        if self._kept.get("predictions", (None,))[0] != key:
-            self._kept["predictions"] = key, RunFolder(self.folder).predictions
-        return self._kept["predictions"][1]
+        if self._kept.get(name, (None,))[0] != key:
+            self._kept[name] = key, read()
+        return self._kept[name][1]
 
     def fingerprint(self) -> tuple:
         "Return when the files of the run were last written"
@@ -255,9 +264,7 @@ class Panel:
         if not has_front_end():
             raise NotImplementedError  # IPython takes `_repr_html_`
         self.open()
-        view = {"model_id": self.widget.model_id, "version_major": 2, "version_minor": 0}
-        bundle = {WIDGET: view, "text/html": NO_KERNEL, "text/plain": "Panel: run this cell for its controls"}
-        display(bundle, raw=True)
+        display_widget(self.widget)
         self.handles = [display(HTML(self.to_html()), display_id=True)]
         self.handles.append(display(self.picture(), display_id=True))
 
@@ -278,7 +285,7 @@ class Panel:
 
     def figure(self):
         "Return the curve of the run that is shown and what it shows in words, or None"
-        series = read_curves(RunFolder(self.folder).history) if self.folder else {}
+        series = read_curves(self.history)
         words = "; ".join(f"{name}: last {points[-1][1]:.3f}" for name, points in series.items())
         return (curve_figure(series), words) if series else None
 
@@ -314,8 +321,6 @@ def read_style() -> str:
     return files("ftkit.panels").joinpath("style.css").read_text(encoding="utf-8")
 
 
-WIDGET = "application/vnd.jupyter.widget-view+json"
-NO_KERNEL = '<p class="ftkit-muted">The controls need a running kernel. What they showed last is below.</p>'
 STATIC_STYLE = STYLE + Markup("<style>{}</style>").format(Markup(read_style()))
 # While the controls are there, what stays without them is hidden: the page would show everything twice
 LIVE_STYLE = STATIC_STYLE + Markup(

@@ -134,7 +134,8 @@ def ladder_part(folder: RunFolder, record: dict) -> Markup:
         )
     return Markup(
         '<h4>The ladder</h4><div class="ftkit-scroll"><table class="ftkit mathjax_ignore"><thead><tr><th>rung</th>'
-        "<th>test {}</th><th></th><th>fine-tuned is, in points</th><th>time</th></tr></thead><tbody>{}</tbody></table></div>"
+        "<th>test {}</th><th></th><th>fine-tuned is, in points</th><th>time</th></tr></thead>"
+        "<tbody>{}</tbody></table></div>"
     ).format(spell_metric(headline), Markup("").join(rows))
 
 

@@ -8,7 +8,7 @@ from ftkit.files.atomic import format_bytes
 from ftkit.intervals import Interval
 from ftkit.panels.controls import LABEL
 from ftkit.panels.views import View, button, facts, guarded, html, line, row
-from ftkit.runs.folder import RunFolder, list_runs
+from ftkit.runs.folder import list_runs
 from ftkit.views.curves import curve_svg
 from ftkit.views.html import format_cell, table_html
 from ftkit.views.scores import format_seconds, read_curves, spell_metric
@@ -106,7 +106,7 @@ class TrainingView(View):
 
     @guarded
     def refresh(self) -> None:
-        training, folder = self.panel.training, self.panel.folder
+        training = self.panel.training
         state = (self.panel.is_training, *self.panel.fingerprint(), training and len(training.lines))
         if state == self.seen:
             return
@@ -118,7 +118,7 @@ class TrainingView(View):
         self.start.disabled = self.panel.is_training
         self.stop.disabled = not self.panel.is_training
         self.resume.disabled = self.panel.is_training or not record or record["status"] in ("finished", "running")
-        self.status.value = self.status_html(record, RunFolder(folder).history if record else [])
+        self.status.value = self.status_html(record, self.panel.history)
         if record and record["status"] != "running" and "stopping" in self.message.value:
             self.say()
         self.draw()
@@ -126,7 +126,7 @@ class TrainingView(View):
     def draw(self) -> None:
         "Draw the curves and the table of evaluations"
         record = self.panel.record
-        history = RunFolder(self.panel.folder).history if record else []
+        history = self.panel.history
         total = (record or {}).get("max_steps") or max((r.get("step", 0) for r in history), default=0)
         names = metric_names(history, (record or {}).get("headline"))
         drawn = [curve_svg(read_curves(history), total, self.smoothing.value)]
@@ -156,7 +156,7 @@ class TrainingView(View):
 
     def to_html(self) -> Markup:
         record = self.panel.record
-        history = RunFolder(self.panel.folder).history if record else []
+        history = self.panel.history
         if not record:
             return line("No run yet.", "note")
         return self.status_html(record, history) + evaluations_html(record, history)

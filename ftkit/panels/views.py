@@ -10,7 +10,8 @@ from markupsafe import Markup
 from ftkit.errors import RunFailed, UserError, redact
 from ftkit.views.html import format_cell
 
-WIDE = widgets.Layout(width="auto", flex="1 1 16em", min_width="12em")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+NO_KERNEL = "<p>The controls need a running kernel. What they showed last is below.</p>"
 WRAP = {"flex_flow": "row wrap", "align_items": "flex-start", "overflow": "visible"}
 
 
@@ -107,6 +108,16 @@ def row(
 ) -> widgets.HBox:
     "Return widgets side by side, below each other on a narrow screen"
     return widgets.HBox(list(children), layout=widgets.Layout(**WRAP))
+
+
+def display_widget(
+    widget: widgets.Widget,  # with controls
+) -> None:
+    "Display controls; where no kernel is, a line is shown in their place"
+    from IPython.display import display
+
+    view = {"model_id": widget.model_id, "version_major": 2, "version_minor": 0}
+    display({WIDGET: view, "text/html": NO_KERNEL, "text/plain": "Run this cell for its controls"}, raw=True)
 
 
 def facts(

@@ -1,100 +1,23 @@
-"JupyterLab on a folder of notebooks, and a page of a real browser in it."
+"JupyterLab and a real browser for a test."
 
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-TOKEN = "only-for-this-test"
-NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-CodeCell"
-IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status==='idle'"
-
-
-class Lab:
-    "A running JupyterLab"
-
-    def __init__(self, folder: Path, port: int):
-        self.folder, self.port = folder, port
-
-    def open(self, page, notebook: str, kernel: bool = True) -> None:
-        "Open a notebook in a page and wait until its kernel is idle"
-        page.goto(f"http://127.0.0.1:{self.port}/doc/tree/nbs/{notebook}?token={TOKEN}")
-        page.wait_for_selector(NOTEBOOK, timeout=60_000)
-        if kernel:
-            page.wait_for_function(IDLE, timeout=60_000)
-
-    def command(self, page, name: str) -> None:
-        "Do what a menu does"
-        page.evaluate(f"void window.jupyterapp.commands.execute({name!r})")
+from lab.jupyter import CHROMIUM, open_browser, running_lab
 
 
 @pytest.fixture
 def start_lab(tmp_path):
     "Start JupyterLab on notebooks, given by name; a context manager"
-    if not Path("/usr/bin/chromium").exists():
+    if not Path(CHROMIUM).exists():
         pytest.skip("Debian's chromium is not installed")
-
-    @contextmanager
-    def start(notebooks: dict[str, dict], theme: str = "JupyterLab Light"):
-        for name in ("nbs", "settings"):
-            (tmp_path / name).mkdir(exist_ok=True)
-        for name, notebook in notebooks.items():
-            (tmp_path / "nbs" / name).write_text(json.dumps(notebook), encoding="utf-8")
-        settings = {
-            "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-            "@jupyterlab/apputils-extension:themes": {"theme": theme},
-            "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
-        }
-        (tmp_path / "settings/overrides.json").write_text(json.dumps(settings))
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
-        command += [
-            f"--port={port}",
-            "--ServerApp.port_retries=0",
-            f"--IdentityProvider.token={TOKEN}",
-            f"--ServerApp.root_dir={tmp_path}",
-            "--LabApp.expose_app_in_browser=True",
-            f"--LabServerApp.app_settings_dir={tmp_path / 'settings'}",
-        ]
-        env = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython"), "HF_HUB_OFFLINE": "1"}
-        with open(tmp_path / "lab.log", "w") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env)
-            try:
-                for _ in range(240):
-                    try:
-                        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status?token={TOKEN}", timeout=2)
-                        break
-                    except OSError:
-                        time.sleep(0.25)
-                yield Lab(tmp_path, port)
-            finally:
-                server.terminate()
-                server.wait(20)
-
-    return start
+    return partial(running_lab, tmp_path)
 
 
 @pytest.fixture
 def browser():
     "Debian's chromium"
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        made = p.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
+    with open_browser() as made:
         yield made
-        made.close()
-
-
-def save_picture(page, name: str) -> None:
-    "Keep a screenshot if somebody wants to look at it"
-    if folder := os.environ.get("FTKIT_SCREENSHOTS"):
-        page.screenshot(path=f"{folder}/{name}.png")

@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from lab.conftest import save_picture
+from lab.jupyter import save_picture
 
 NOTEBOOK = "00_ten_lines.ipynb"
 

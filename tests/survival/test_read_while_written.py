@@ -158,10 +158,7 @@ def reading(public_folder, public_base, request):
 @pytest.mark.parametrize("kind", ["run.json", "settings.ini", "log.jsonl", "history"])
 def test_record_is_never_torn(reading, kind):
     assert [text for name, text in reading["wrong"] if name == kind] == []
-    assert (
-        reading["counts"][kind] > 10 * reading["seconds"]
-        and sum(reading["counts"].values()) > 1000 * reading["seconds"]
-    )
+    assert reading["counts"][kind] > 30 and sum(reading["counts"].values()) > 1000  # it was read often enough
 
 
 def count_looks(path, times, out):

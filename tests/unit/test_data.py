@@ -1,11 +1,13 @@
 "Load, clean, split, sample."
 
+import random
+
 import pandas as pd
 import pytest
 from conftest import small_rows, write_csv
 from datasets import ClassLabel, Dataset, Features, Value
 
-from ftkit.checks.duplicates import normalise
+from ftkit.checks.duplicates import find_repeats, normalise
 from ftkit.data import drop_unusable, load_data, rows_sha256, sample, split_rows
 from ftkit.errors import UserError
 from ftkit.settings import Settings
@@ -122,3 +124,14 @@ def test_the_fingerprint_sees_text_label_and_order():
         )
     }
     assert len(prints) == 4
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_near_duplicates_share_a_side_only_if_asked(together):
+    rng, words = random.Random(0), "one two three four five six seven eight nine ten red blue green".split()
+    texts = [" ".join(rng.choices(words, k=14)) for _ in range(150)]
+    rows = [{"text": text + more, "label": "ab"[i % 2]} for i, text in enumerate(texts) for more in ("", " again")]
+    data, report = load_data(rows, group_near_duplicates=together)
+    leaks = find_repeats(list(data["train"]["text"]), list(data["test"]["text"])).count()[1]
+    assert (leaks["near"] == 0) == together and leaks["exact"] == leaks["normalised"] == 0
+    assert len(data["test"]) == pytest.approx(30, abs=3) and {*data["test"]["label"]} == {0, 1}
