@@ -46,7 +46,7 @@ def take_pictures(lab, browser, theme: str) -> None:
     lab.command(page, "notebook:run-all-cells")
     panel = page.locator(".widget-vbox.ftkit-panel").first
     expect(panel).to_contain_text("half the time", timeout=180_000)
-    for section, file in (("2 Settings", "settings"), ("3 Training", "training"), ("4 Result", "result")):
+    for section, file in (("3 Training", "training"), ("4 Result", "result")):
         panel.get_by_role("button", name=section, exact=True).click()
         if file == "result":
             panel.locator(".widget-gridbox button").nth(1).click()
