@@ -3,9 +3,8 @@
 import ipywidgets as widgets
 from markupsafe import Markup
 
-from ftkit.errors import UserError
 from ftkit.panels.controls import LABEL
-from ftkit.panels.views import button, html, line, row
+from ftkit.panels.views import button, describe_fault, html, line, row
 from ftkit.views.html import shorten
 
 
@@ -30,25 +29,42 @@ class Attempt:
 
     def ask(self) -> None:
         "Ask for the answers"
-        try:
+        with self.panel.lock:
             if not self.text.value.strip():
-                raise UserError("type a sentence first.")
+                self.shown.value = line("type a sentence first.")
+                return
             self.shown.value = line("asking the model …", "note")
-            self.panel.worker.ask("answer", self.show, run=str(self.panel.folder.absolute()), texts=[self.text.value])
-        except UserError as e:
-            self.shown.value = line(str(e))
+            asked = (self.panel.folder, self.text.value)
+            self.panel.wake()
+            show = lambda answer: self.show(asked, answer)
+            self.panel.worker.ask("answer", show, run=str(self.panel.folder.absolute()), texts=[self.text.value])
 
-    def show(self, answer: dict) -> None:
-        "Show the answers"
-        self.answer = None if "error" in answer else answer
-        self.shown.value = line(answer["error"]) if "error" in answer else answer_html(answer)
-        self.panel.update_static()
+    def show(
+        self,
+        asked: tuple,  # folder of the run and sentence
+        answer: dict,  # of the worker
+    ) -> None:
+        "Show the answers, unless another run is shown by now"
+        with self.panel.lock:
+            if asked[0] != self.panel.folder:
+                return
+            try:
+                self.shown.value = line(answer["error"]) if "error" in answer else answer_html(answer)
+                self.answer = None if "error" in answer else (asked[1], answer)
+            except Exception as e:
+                self.shown.value = line(describe_fault(e))
+            self.panel.update_static()
+
+    def clear(self) -> None:
+        "Forget the answers of another run"
+        self.answer, self.shown.value = None, ""
 
     def to_html(self) -> Markup:
         "Return the last answers"
         if not self.answer:
             return Markup("")
-        return Markup("<h4>Try it: {}</h4>").format(shorten(self.text.value)) + answer_html(self.answer)
+        text, answer = self.answer
+        return Markup("<h4>Try it: {}</h4>").format(shorten(text)) + answer_html(answer)
 
 
 def answer_html(

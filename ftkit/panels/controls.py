@@ -1,13 +1,14 @@
 "A control for each key of `Settings`: it shows the key's value, and a value that is refused next to the reason."
 
 import math
+import typing
 from collections.abc import Callable
 
 import ipywidgets as widgets
 
 from ftkit.errors import UserError
 from ftkit.panels.views import html, line
-from ftkit.settings import KEYS, TYPES, Settings, format_value
+from ftkit.settings import KEYS, TYPES, Settings, format_value, is_union
 
 LABEL = "13em"  # width of every label
 FIELD = widgets.Layout(width="100%", max_width="34em", min_width="18em")
@@ -62,7 +63,8 @@ class Control:
         if self.silent:
             return
         try:
-            self.change(**{self.name: take_value(self.input)})
+            value = take_value(self.input)
+            self.change(**{self.name: "none" if value == "" and may_be_empty(self.name) else value})
             self.message.value = ""
         except UserError as e:
             self.message.value = line(str(e))
@@ -91,6 +93,13 @@ def make_input(
     return made
 
 
+def may_be_empty(
+    name: str,  # of a key
+) -> bool:
+    "Return whether a key may have no value: None, no names, no words"
+    return is_union(TYPES[name]) or (typing.get_origin(TYPES[name]) or TYPES[name]) in (list, dict)
+
+
 def put_value(
     control: widgets.DOMWidget,  # from `make_input`
     value: object,  # of the key
@@ -113,5 +122,5 @@ def take_value(
     if isinstance(control, widgets.FloatLogSlider):
         return float(f"{control.value:.2g}")
     if isinstance(control, widgets.Text):
-        return control.value.strip() or "none"
+        return control.value.strip()
     return control.value

@@ -12,6 +12,7 @@ from ftkit.panels.files import experiments_dir, read_upload, store
 from ftkit.panels.processes import changed_keys
 from ftkit.panels.views import Latest, View, button, guarded, html, line, row
 from ftkit.starter import posts_path
+from ftkit.views.examination import finding_section
 from ftkit.views.html import format_cell, table_html
 
 SOURCES = {"the posts that come with ftkit": "starter", "a file": "file", "the Hugging Face Hub": "hub"}
@@ -24,32 +25,25 @@ class DataView(View):
     title = "Data"
 
     def build(self):
-        self.answer, self.findings = None, None
-        style = {"description_width": LABEL}
-        self.source = widgets.Dropdown(
-            options=list(SOURCES.items()), description="Rows from", style=style, layout=FIELD
-        )
-        self.file = widgets.Text(
-            description="File", placeholder="rows.csv", continuous_update=False, style=style, layout=FIELD
-        )
-        self.upload = widgets.FileUpload(
-            description="Upload a file", multiple=False, layout=widgets.Layout(width="auto")
-        )
-        self.hub = widgets.Text(
-            description="Data set", placeholder="owner/name", continuous_update=False, style=style, layout=FIELD
-        )
+        self.answer, self.findings, self.note, self.silent = None, None, "", False
+        form = {"style": {"description_width": LABEL}, "layout": FIELD}
+        line = {**form, "continuous_update": False}
+        self.source = widgets.Dropdown(options=list(SOURCES.items()), description="Rows from", **form)
+        self.file = widgets.Text(description="File", placeholder="rows.csv", **line)
+        narrow = widgets.Layout(width="auto")
+        self.upload = widgets.FileUpload(description="Upload a file", multiple=False, layout=narrow)
+        self.hub = widgets.Text(description="Data set", placeholder="owner/name", **line)
         self.columns = {
-            key: widgets.Dropdown(options=[(NOT_FOUND, None)], description=label, style=style, layout=FIELD)
+            key: widgets.Combobox(description=label, placeholder=NOT_FOUND, ensure_option=False, **line)
             for key, label in (("text_column_name", "Text column"), ("label_column_name", "Label column"))
         }
         self.test_file = Control("test_file", self.panel.settings, self.panel.change)
         self.test_file.input.description, self.test_file.input.placeholder = "Test file", "held out from the rows"
         self.file_row, self.hub_row = row(self.file, self.upload), row(self.hub)
         self.rows, self.found = html(""), widgets.VBox()
-        self.examine_button = button(
-            "Examine", self.examine, tooltip="Look for duplicates, leaks, odd labels and more"
-        )
-        self.ask = Latest(self.panel.worker, "rows", self.show_rows).ask
+        hint = "Look for duplicates, leaks, odd labels and more"
+        self.examine_button = button("Examine", self.examine, tooltip=hint)
+        self.question = Latest(self.panel.worker, "rows", self.show_rows)
         self.show_settings()
         self.source.observe(self.on_source, "value")
         self.file.observe(self.on_file, "value")
@@ -70,15 +64,21 @@ class DataView(View):
 
     def settings_changed(self) -> None:
         before = self.keys
-        self.show_settings()
-        if self.keys != before:
+        if before != self.read_keys():
+            self.show_settings()
             self.read()
+
+    def closed(self) -> None:
+        self.question.forget()
+
+    def read_keys(self) -> str:
+        "Return what decides which rows are read"
+        return json.dumps([self.panel.settings.section("data"), self.panel.settings.task])
 
     def show_settings(self) -> None:
         "Show the source that the settings have"
         s = self.panel.settings
-        self.keys = json.dumps([s.section("data"), s.task])
-        self.silent = True
+        self.keys, self.silent = self.read_keys(), True
         try:
             kind = "file" if s.train_file else "starter" if s.dataset_name == "starter" else "hub"
             self.show_source(kind)
@@ -86,10 +86,7 @@ class DataView(View):
             self.hub.value = s.dataset_name if kind == "hub" and s.dataset_name else ""
             self.test_file.show(s)
             for key, control in self.columns.items():
-                names = [name for _, name in control.options]
-                if getattr(s, key) not in names:
-                    control.options = [*control.options, (getattr(s, key), getattr(s, key))]
-                control.value = getattr(s, key)
+                control.value = getattr(s, key) or ""
         finally:
             self.silent = False
 
@@ -99,6 +96,15 @@ class DataView(View):
         self.file_row.layout.display = self.test_file.widget.layout.display = None if kind == "file" else "none"
         self.hub_row.layout.display = None if kind == "hub" else "none"
 
+    def check_source(self) -> None:
+        "Raise `UserError` if a source was chosen that has no name yet"
+        chosen, s = self.source.value, self.panel.settings
+        if chosen == "file" and not s.train_file:
+            raise UserError("name a file or upload one first, in the section Data.")
+        if chosen == "hub" and (s.train_file or s.dataset_name == "starter"):
+            raise UserError("name the data set on the Hub first, in the section Data.")
+
+    @guarded
     def on_source(self, change) -> None:
         "Show the controls of the source; the starter needs no more"
         if self.silent:
@@ -107,11 +113,13 @@ class DataView(View):
         if change["new"] == "starter":
             self.use(train_file=None, test_file=None, dataset_name="starter")
 
+    @guarded
     def on_file(self, change) -> None:
         "Use the file whose path was written"
         if not self.silent and change["new"].strip():
             self.use(train_file=change["new"].strip())
 
+    @guarded
     def on_hub(self, change) -> None:
         "Use the data set whose name was written"
         if not self.silent and change["new"].strip():
@@ -124,43 +132,43 @@ class DataView(View):
         if upload:
             path = store(experiments_dir(self.panel.runs_dir) / "data", *upload)
             self.use(train_file=str(path))
+            if isinstance(self.upload.value, tuple):  # so that the same file can come again; 7 has no way to say so
+                self.upload.value = ()
 
-    @guarded
     def use(self, **keys) -> None:
         "Change the source; the columns of the last one are forgotten"
+        before, self.note = self.keys, ""
         for control in self.columns.values():
-            self.silent, control.options = True, [(NOT_FOUND, None)]
-        self.silent = False
+            control.options = ()
         self.panel.change(text_column_name=None, label_column_name=None, **keys)
+        if self.keys == before:
+            self.read()
 
     @guarded
-    def choose_column(self, key: str, value: str | None) -> None:
-        "Use a column that was chosen"
+    def choose_column(self, key: str, value: str) -> None:
+        "Use a column that was chosen or written"
         if not self.silent:
-            self.panel.change(**{key: value})
+            self.panel.change(**{key: value.strip() or None})
 
     def read(self) -> None:
         "Ask for the rows"
         self.answer, self.findings, self.found.children = None, None, ()
         self.say("reading the rows …", "note")
-        self.ask(settings=changed_keys(self.panel.settings))
+        self.question.ask(settings=changed_keys(self.panel.settings))
 
     @guarded
     def show_rows(self, answer: dict) -> None:
         "Show what was read, or why not"
-        if "error" in answer:
-            self.rows.value = ""
-            return self.say(answer["error"])
-        self.say()
-        self.answer = answer
+        self.answer = None if "error" in answer else answer
         self.rows.value = self.rows_html()
-        self.silent = True
         for key, control in self.columns.items():
-            found = answer["text_column" if key.startswith("text") else "label_column"]
-            control.options = [(f"{found} ({NOT_FOUND})", None), *((name, name) for name in answer["columns"])]
-            control.value = getattr(self.panel.settings, key)
-        self.silent = False
-        self.panel.rows_read(answer)
+            control.options = tuple(answer.get("columns", ()))
+            found = answer.get("text_column" if key.startswith("text") else "label_column")
+            control.placeholder = f"{found} ({NOT_FOUND})" if found and not control.value else NOT_FOUND
+        if "error" in answer:
+            return self.say(answer["error"])
+        self.say(self.note, "note")
+        self.panel.rows_read()
         self.panel.update_static()
 
     def rows_html(self) -> Markup:
@@ -182,6 +190,11 @@ class DataView(View):
         s = self.panel.settings
         return s.train_file or (str(posts_path()) if s.dataset_name == "starter" else None)
 
+    def for_these_rows(self, show):
+        "Return a function that shows an answer only if the rows are still those that it is about"
+        keys = self.keys
+        return lambda answer: show(answer) if keys == self.keys else None
+
     @guarded
     def examine(self) -> None:
         "Ask the doctor"
@@ -191,7 +204,7 @@ class DataView(View):
         self.say("the doctor reads every row …", "note")
         self.panel.worker.ask(
             "examine",
-            self.show_findings,
+            self.for_these_rows(self.show_findings),
             file=self.source_file,
             test_file=s.test_file if s.train_file else None,
             text=s.text_column_name if s.train_file else "text",
@@ -230,7 +243,7 @@ class DataView(View):
         self.say("cleaning …", "note")
         self.panel.worker.ask(
             "clean",
-            lambda answer: self.use_cleaned(key, answer),
+            self.for_these_rows(lambda answer: self.use_cleaned(key, answer)),
             file=self.source_file if key == "train_file" else s.test_file,
             folder=str(experiments_dir(self.panel.runs_dir) / "data"),
             arguments=names | keys | ({"train": self.source_file} if key == "test_file" else {}),
@@ -241,8 +254,8 @@ class DataView(View):
         "Use the cleaned copy from now on"
         if "error" in answer:
             return self.say(answer["error"])
+        self.note = f"{'; '.join(answer['log'])}. The file that you brought stays as it is."
         self.panel.change(**{key: answer["file"]})
-        self.say(f"{'; '.join(answer['log'])}. The file that you brought stays as it is.", "note")
 
     def to_html(self) -> Markup:
         found = Markup("").join(Markup("<div>{}</div>").format(finding_html(f)) for f in self.findings or [])
@@ -257,11 +270,9 @@ def finding_html(
     finding: dict,  # of `examine`
 ) -> Markup:
     "Return what was found, how often, and examples"
-    count = f" ({finding['count']:,})" if finding["count"] > 1 else ""
-    examples = Markup("").join(Markup("<li>{}</li>").format(format_cell(e)) for e in finding["examples"])
-    fix = Markup("<code>{}</code>").format(format_cell(finding["fix"])) if finding["fix"] else ""
-    what = format_cell(finding["what"][:1].upper() + finding["what"][1:] + count)
-    return Markup('<div class="ftkit-finding"><b>{}</b><ul>{}</ul>{}</div>').format(what, examples, fix)
+    section = finding_section(finding)
+    parts = Markup("").join(section.parts)
+    return Markup('<div class="ftkit-finding"><b>{}</b>{}</div>').format(format_cell(section.title), parts)
 
 
 def parse_fix(

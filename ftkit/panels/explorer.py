@@ -18,8 +18,11 @@ ANY = "any"
 class Explorer:
     "The validation rows: a confusion matrix whose cells filter them, a search, the most confident errors first"
 
-    def __init__(self):
-        self.rows, self.page = None, 0
+    def __init__(
+        self,
+        lock,  # held while it shows other rows: clicks and the look at the folder come from two threads
+    ):
+        self.rows, self.page, self.lock = None, 0, lock
         style = {"description_width": LABEL}
         narrow = widgets.Layout(width="auto", min_width="16em")
         self.true = widgets.Dropdown(options=[ANY], description="True label", style=style, layout=narrow)
@@ -94,20 +97,23 @@ class Explorer:
 
     def open(self, true: str, predicted: str) -> None:
         "Show the rows of one cell"
-        self.silent = True
-        self.true.value, self.predicted.value, self.search.value = true, predicted, ""
-        self.kind.value = "all rows" if true == predicted else "errors"
-        self.silent = False
-        self.show(0)
+        with self.lock:
+            self.silent = True
+            self.true.value, self.predicted.value, self.search.value = true, predicted, ""
+            self.kind.value = "all rows" if true == predicted else "errors"
+            self.silent = False
+            self.show(0)
 
     def on_filter(self, change) -> None:
         "Follow a filter"
-        if not self.silent:
-            self.show(0)
+        with self.lock:
+            if not self.silent and self.rows is not None:
+                self.show(0)
 
     def turn(self, by: int) -> None:
         "Show other rows"
-        self.show(self.page + by)
+        with self.lock:
+            self.show(self.page + by)
 
     def chosen(self) -> pd.DataFrame:
         "Return the rows that the filters let through"

@@ -17,7 +17,7 @@ class ForecastView(View):
     def build(self):
         self.answer, self.waits = None, False
         self.shown = html("")
-        self.ask = Latest(self.panel.worker, "forecast", self.show).ask
+        self.question = Latest(self.panel.worker, "forecast", self.show)
         return [html(Markup("<h4>What it takes on this machine</h4>")), self.shown]
 
     def __init__(self, panel):
@@ -31,11 +31,14 @@ class ForecastView(View):
     def measure(self) -> None:
         "Ask for a new forecast; trial steps would slow a training down, and be slowed down"
         self.say("computing …" if self.answer else "timing a few steps of this model on this machine …", "note")
-        self.ask(
+        self.question.ask(
             settings=changed_keys(self.panel.settings),
             runs_dir=str(self.panel.runs_dir),
             measure=not self.panel.is_training,
         )
+
+    def closed(self) -> None:
+        self.question.forget()
 
     def refresh(self) -> None:
         if self.waits and not self.panel.is_training:

@@ -1,5 +1,6 @@
 "The panel: hyperparameters under your hand, results before your eyes. `from ftkit import Panel; Panel()`"
 
+import logging
 import threading
 import time
 import weakref
@@ -16,7 +17,7 @@ from ftkit.panels.result import ResultView
 from ftkit.panels.runs import RunsView
 from ftkit.panels.settings import SettingsView
 from ftkit.panels.training import TrainingView
-from ftkit.panels.views import View, display_widget, html
+from ftkit.panels.views import View, describe_fault, display_widget, html, line
 from ftkit.runs.folder import RunFolder, default_runs_dir, find_run, list_runs
 from ftkit.settings import Settings
 from ftkit.views.charts import curve_figure, show_figure
@@ -24,6 +25,7 @@ from ftkit.views.console import has_front_end
 from ftkit.views.html import STYLE, img_tag
 from ftkit.views.scores import read_curves
 
+logger = logging.getLogger(__name__)
 SECONDS = 0.5  # between two looks at the run folder
 VIEWS: dict[str, type[View]] = {
     "data": DataView,
@@ -47,12 +49,12 @@ class Panel:
         runs_dir: str | Path | None = None,  # default: `runs` in the current folder
     ):
         self.runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_dir()
-        self.worker, self.is_open = Worker(), False
+        self.worker, self.is_open, self.lock = Worker(), False, threading.RLock()
         self.training: Training | None = None
         self.folder: Path | None = self.find_newest()
-        self._settings = settings or (read_settings(self.folder) if self.is_training else Settings())
+        self._settings = settings or self.first_settings()
         self._kept: dict[str, tuple] = {}
-        self.handles = []
+        self.handles, self.follower = (), None
         self.views = {name: make(self) for name, make in VIEWS.items()}
         self.widget = self.lay_out()
         self.run_changed()
@@ -67,10 +69,12 @@ class Panel:
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
-        self._settings = settings
-        for view in self.views.values():
-            view.settings_changed()
-        self.update_static()
+        with self.lock:
+            self.wake()
+            self._settings = settings
+            for view in self.views.values():
+                view.settings_changed()
+            self.update_static()
 
     def change(self, **keys) -> None:
         "Change some keys. Raises `UserError` if a value is refused; nothing is changed then"
@@ -90,6 +94,7 @@ class Panel:
         "Start `ftkit train` with the settings and return the folder of the run. Raises `UserError`"
         if self.is_training:
             raise UserError(f"{self.folder.name} is training. Stop it first, or wait for its end.")
+        self.views["data"].check_source()
         self.training = start_run(self._settings, self.runs_dir, name)
         self.show_run(self.training.folder.name)
         return self.training.folder
@@ -105,7 +110,10 @@ class Panel:
         self,
         timeout: float = 3600,  # seconds
     ) -> None:
-        "Wait until rows are read, questions are answered and the training has ended. Raises `UserError` if time is up"
+        """Wait until rows are read, questions are answered and the training has ended.
+
+        Raises `UserError` if time is up or the training was refused
+        """
         if not self.is_open:
             self.is_open = True
             self.views["data"].read()
@@ -116,6 +124,8 @@ class Panel:
             time.sleep(0.1)
             self.refresh()
         self.refresh()
+        if self.training is not None and self.training.failure:
+            raise UserError(self.training.failure)
 
     def resume(self) -> Path:
         "Resume the run that is shown and return its folder. Raises `UserError` if there is nothing to resume"
@@ -135,6 +145,14 @@ class Panel:
             find_run(name, self.runs_dir)
         self.folder = self.runs_dir / name
         self.run_changed()
+
+    def first_settings(self) -> Settings:
+        "Return the settings of a run that is at work, else the defaults"
+        try:
+            return read_settings(self.folder) if self.is_training else Settings()
+        except UserError as e:
+            logger.warning(f"the panel begins with the defaults: {e}")
+            return Settings()
 
     def use_settings(self) -> None:
         "Take over the settings of the run that is shown. Raises `UserError` if there is none"
@@ -157,13 +175,21 @@ class Panel:
 
     @property
     def record(self) -> dict | None:
-        "Return run.json of the run that is shown, or None if it is not there yet"
-        if self.folder is None:
-            return None
+        "Return run.json of the run that is shown, or None if it is not there or cannot be read"
         try:
-            return RunFolder(self.folder).record
+            return RunFolder(self.folder).record if self.folder else None
         except UserError:
             return None
+
+    @property
+    def problem(self) -> str | None:
+        "Return why run.json of the run that is shown cannot be read, or None"
+        if self.folder is None or self.training is not None and not (self.folder / "run.json").exists():
+            return None
+        try:
+            RunFolder(self.folder).read()
+        except UserError as e:
+            return str(e)
 
     @property
     def predictions(self):
@@ -197,20 +223,24 @@ class Panel:
 
     def run_changed(self) -> None:
         "Let every section follow the run that is shown"
-        for view in self.views.values():
-            view.run_changed()
-        self.refresh()
+        with self.lock:
+            self.wake()
+            for view in self.views.values():
+                view.run_changed()
+            self.refresh()
 
     def refresh(self) -> None:
         "Read again what may have changed on the disk"
-        for view in self.views.values():
-            view.refresh()
-        state = (self.is_training, self.record and self.record["status"])
-        if self._kept.get("state") != state:
-            self._kept["state"] = state
-            self.update_static()
+        with self.lock:
+            for view in self.views.values():
+                view.refresh()
+            record = self.record
+            state = (self.is_training, record and record["status"])
+            if self._kept.get("state") != state:
+                self._kept["state"] = state
+                self.update_static()
 
-    def rows_read(self, answer: dict) -> None:
+    def rows_read(self) -> None:
         "Note that the rows can be read: they can be timed too"
         self.views["settings"].forecast.measure()
 
@@ -237,24 +267,34 @@ class Panel:
     def to_html(self) -> Markup:
         "Return every section without controls: what a notebook shows that has no kernel"
         parts = Markup("").join(
-            Markup("<section><h3>{} {}</h3>{}</section>").format(i, view.title, view.to_html())
+            Markup("<section><h3>{} {}</h3>{}</section>").format(i, view.title, render(view))
             for i, view in enumerate(self.views.values(), 1)
         )
         return Markup('{}<div class="ftkit-panel ftkit-static">{}</div>').format(STATIC_STYLE, parts)
 
     def open(self) -> None:
-        "Ask for rows and forecast, and follow the run folder until another panel is shown"
+        "Ask for rows and forecast, and follow the run folder. Another panel of this kernel is closed"
         for other in list(shown):
-            other.close()
+            if other is not self:
+                other.close()
         shown.add(self)
         self.is_open = True
         self.views["data"].read()
-        threading.Thread(target=follow, args=(weakref.ref(self),), daemon=True).start()
+        if self.follower is None or not self.follower.is_alive():
+            self.follower = threading.Thread(target=follow, args=(weakref.ref(self),), daemon=True)
+            self.follower.start()
+
+    def wake(self) -> None:
+        "Open the panel again if it was closed because another one was shown"
+        if self.handles and not self.is_open:
+            self.open()
 
     def close(self) -> None:
-        "End the worker and stop following. A training goes on"
+        "End the worker and stop following. A training goes on; who uses the panel again opens it again"
         self.is_open = False
         self.worker.close()
+        for view in self.views.values():
+            view.closed()
         shown.discard(self)
 
     def _ipython_display_(self) -> None:
@@ -263,10 +303,10 @@ class Panel:
 
         if not has_front_end():
             raise NotImplementedError  # IPython takes `_repr_html_`
-        self.open()
         display_widget(self.widget)
-        self.handles = [display(HTML(self.to_html()), display_id=True)]
-        self.handles.append(display(self.picture(), display_id=True))
+        static = display(HTML(self.to_html()), display_id=True)
+        self.handles = (static, display(self.picture(), display_id=True))
+        self.open()
 
     def _repr_html_(self) -> str:
         "Return what stays without a kernel, its picture included"
@@ -305,13 +345,26 @@ def read_settings(
     return run.settings.replace(**dict.fromkeys(run.record.get("auto") or [], "auto"))
 
 
+def render(
+    view: View,  # a section
+) -> Markup:
+    "Return a section as HTML, or its fault as a line"
+    try:
+        return view.to_html()
+    except Exception as e:
+        return line(describe_fault(e))
+
+
 def follow(panel) -> None:
     "Refresh a panel as long as it is shown"
     while True:
         now = panel()
         if now is None or not now.is_open:
             return
-        now.refresh()
+        try:
+            now.refresh()
+        except Exception:  # the next look may succeed
+            logger.debug("the panel could not be refreshed", exc_info=True)
         del now
         time.sleep(SECONDS)
 

@@ -5,6 +5,7 @@ run folder.
 """
 
 import json
+import logging
 import os
 import platform
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from ftkit.files.atomic import format_bytes
 from ftkit.runs.folder import RunFolder, check_name
 from ftkit.settings import KEYS, Settings, format_value
 
+INTERRUPTED, TERMINATED = 130, 143  # exit codes of a command that was stopped
+logger = logging.getLogger(__name__)
 LOGS = Path(".cache") / "panel"  # in runs_dir: what a training wrote on its terminal
 
 
@@ -97,10 +101,17 @@ class Training:
 
     @property
     def failure(self) -> str | None:
-        "Return the line with which the command ended without a run, or None"
-        if self.process is None or self.process.poll() in (None, 0) or (self.folder / "run.json").is_file():
+        "Return the line with which the command was refused or died, or None. What run.json says is not repeated"
+        code = self.process and self.process.poll()
+        if code in (None, 0, INTERRUPTED, TERMINATED):
             return None
-        return self.lines[-1] if self.lines else f"ftkit train ended with exit code {self.process.returncode}."
+        with suppress(UserError):
+            if (RunFolder(self.folder).read().get("process") or {}).get("pid") == self.process.pid:
+                return None
+        if code < 0:
+            return f"ftkit train was killed by signal {-code}."
+        said = [line.removeprefix("ftkit: ") for line in self.lines if line.startswith("ftkit: ")]
+        return said[-1] if said else f"ftkit train ended with exit code {code}: see {self.log}"
 
     def stop(self) -> None:
         "Send the signal of a stop button. Raises `UserError` if it cannot be sent"
@@ -201,32 +212,45 @@ class Worker:
             encoding="utf-8",
             start_new_session=True,
         )
-        threading.Thread(target=self.read, args=(self.process,), daemon=True).start()
+        self.waiting = {}  # the questions of this process alone
+        threading.Thread(target=self.read, args=(self.process, self.waiting), daemon=True).start()
 
     def read(
         self,
         process: subprocess.Popen,  # whose answers to read until it ends
+        waiting: dict[int, Callable],  # its questions
     ) -> None:
         "Hand each answer to who asked"
         for line in process.stdout:
             answer = json.loads(line)
-            callback = self.waiting.pop(answer.pop("number"), None)
+            callback = waiting.pop(answer.pop("number"), None)
             if callback:
-                callback(answer)
+                hand_over(callback, answer)
         code = process.wait()
-        with self.turn:
-            lost = list(self.waiting.values())
-            self.waiting.clear()
         free = f"{format_bytes(free_memory())} of memory are free" if code == -signal.SIGKILL else f"exit code {code}"
-        for callback in lost:
-            callback(
-                {"error": f"the process that answers has died ({free}). Try again, with fewer rows if it dies again."}
-            )
+        while waiting:
+            why = f"the process that answers has died ({free})"
+            _, callback = waiting.popitem()
+            hand_over(callback, {"error": f"{why}. Try again, with fewer rows if it dies again."})
 
     def close(self) -> None:
-        "End the process"
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
+        "End the process; its open questions are forgotten"
+        with self.turn:
+            process, self.process = self.process, None
+            self.waiting.clear()
+        if process is not None and process.poll() is None:
+            process.terminate()
+
+
+def hand_over(
+    callback: Callable[[dict], None],  # of a question
+    answer: dict,  # to it
+) -> None:
+    "Call back. A fault in one answer does not end the others"
+    try:
+        callback(answer)
+    except Exception:
+        logger.exception("an answer could not be shown")
 
 
 def free_memory() -> int:

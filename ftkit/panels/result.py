@@ -13,7 +13,7 @@ from ftkit.errors import UserError
 from ftkit.intervals import Interval
 from ftkit.panels.attempt import Attempt
 from ftkit.panels.explorer import Explorer
-from ftkit.panels.views import View, guarded, html, line, row
+from ftkit.panels.views import View, describe_fault, guarded, html, line, row
 from ftkit.runs.folder import RunFolder
 from ftkit.views.html import format_cell
 from ftkit.views.scores import describe_looks, describe_result, ladder_rows, spell_metric
@@ -26,7 +26,7 @@ class ResultView(View):
 
     def build(self):
         self.parts = html("")
-        self.explorer, self.attempt = Explorer(), Attempt(self.panel)
+        self.explorer, self.attempt = Explorer(self.panel.lock), Attempt(self.panel)
         self.report = html("")
         self.report_button = widgets.ToggleButton(description="Show report", layout=widgets.Layout(width="auto"))
         self.report_button.observe(lambda _: self.show_report(), "value")
@@ -47,11 +47,14 @@ class ResultView(View):
         state = (str(self.panel.folder), scored and self.panel.fingerprint())
         if state == self.seen:
             return
-        self.seen = state
+        self.seen, self.parts.value, self.report_button.value = state, "", False  # nothing of another run stays
+        self.explorer.load(None)
+        self.attempt.clear()
         self.say("" if scored else "There is no result yet: it comes when a run has finished.", "note")
         self.body.layout.display = None if scored else "none"
-        self.parts.value, self.report_button.value = self.parts_html(), False
-        self.explorer.load(self.panel.predictions if scored else None)
+        if scored:
+            self.parts.value = self.parts_html()
+            self.explorer.load(self.panel.predictions)
 
     @guarded
     def show_report(self) -> None:
@@ -71,8 +74,13 @@ class ResultView(View):
         record = self.panel.record
         if not record or not record.get("metrics"):
             return Markup("")
-        folder = RunFolder(self.panel.folder)
-        return Markup("").join(part(folder, record) for part in PARTS.values())
+        folder, found = RunFolder(self.panel.folder), Markup("")
+        for part in PARTS.values():
+            try:
+                found += part(folder, record)
+            except Exception as e:  # the other parts still show
+                found += line(describe_fault(e))
+        return found
 
     def to_html(self) -> Markup:
         if not (self.panel.record or {}).get("metrics"):

@@ -38,7 +38,7 @@ class RunsView(View):
     @guarded
     def refresh(self) -> None:
         runs = list_runs(self.panel.runs_dir)
-        state = [(run.path.name, mtime(run)) for run in runs]
+        state = [(run.path.name, mtime(run), run.is_alive()) for run in runs]
         if state == self.seen:
             return
         self.seen = state

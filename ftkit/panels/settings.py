@@ -87,6 +87,9 @@ class SettingsView(View):
     def refresh(self) -> None:
         self.forecast.refresh()
 
+    def closed(self) -> None:
+        self.forecast.closed()
+
     def on_extra(self, change) -> None:
         "Use other fields of TrainingArguments"
         if self.silent:
@@ -108,6 +111,7 @@ class SettingsView(View):
         "Use a ready-made experiment"
         if change["new"]:
             self.panel.settings = Settings.preset(change["new"])
+            self.say(f"all settings are those of the preset {change['new']}, its rows too", "note")
             self.preset.value = None
 
     @guarded

@@ -45,7 +45,7 @@ class TrainingView(View):
             readout_format=".2f",
             layout=widgets.Layout(width="auto", max_width="30em"),
         )
-        self.smoothing.observe(lambda _: self.draw(), "value")
+        self.smoothing.observe(lambda _: self.redraw(), "value")
         self.status, self.curves, self.table = html(""), html(""), html("")
         return [
             row(self.start, self.stop, self.resume, self.choice, self.reuse),
@@ -57,7 +57,12 @@ class TrainingView(View):
 
     def run_changed(self) -> None:
         self.seen = None
+        self.say()
         self.refresh()
+
+    def settings_changed(self) -> None:
+        if "the settings are those of" in self.message.value:
+            self.say()
 
     @guarded
     def on_start(self) -> None:
@@ -89,9 +94,9 @@ class TrainingView(View):
         if change["new"] and not self.listing:
             self.panel.show_run(change["new"])
 
-    def list_choices(self) -> None:
-        "Keep the list of runs as the folder is"
-        names = [run.path.name for run in list_runs(self.panel.runs_dir)][::-1]
+    def list_choices(self, runs: list[str]) -> None:
+        "Keep the list of runs as the folder is, newest first"
+        names = runs[::-1]
         folder = self.panel.folder
         if folder is not None and folder.name not in names:
             names.insert(0, folder.name)
@@ -107,13 +112,14 @@ class TrainingView(View):
     @guarded
     def refresh(self) -> None:
         training = self.panel.training
-        state = (self.panel.is_training, *self.panel.fingerprint(), training and len(training.lines))
+        runs = [run.path.name for run in list_runs(self.panel.runs_dir)]
+        state = (self.panel.is_training, *self.panel.fingerprint(), training and len(training.lines), runs)
         if state == self.seen:
             return
         self.seen = state
-        self.list_choices()
-        if training is not None and training.failure:
-            self.say(training.failure.removeprefix("ftkit: "))
+        self.list_choices(runs)
+        if problem := training and training.failure or self.panel.problem:
+            self.say(problem)
         record = self.panel.record
         self.start.disabled = self.panel.is_training
         self.stop.disabled = not self.panel.is_training
@@ -121,6 +127,11 @@ class TrainingView(View):
         self.status.value = self.status_html(record, self.panel.history)
         if record and record["status"] != "running" and "stopping" in self.message.value:
             self.say()
+        self.draw()
+
+    @guarded
+    def redraw(self) -> None:
+        "Draw again with another smoothing"
         self.draw()
 
     def draw(self) -> None:
@@ -139,13 +150,13 @@ class TrainingView(View):
         "Return what the run does at this moment, how far it is, and its numbers"
         training = self.panel.training
         if not record:
-            if training is None or training.failure:
-                return line("No run yet. Start trains with the settings above.", "note")
+            if training is None or training.process and training.process.poll() is not None:
+                return line("No run to show. Start trains with the settings above.", "note")
             last = training.lines[-1] if training.lines else "loading the libraries …"
             return line(f"{training.folder.name} is being prepared: {last}", "note") + progress(0, None)
         step = max((row.get("step", 0) for row in history), default=0)
         words = {
-            "running": "is training" if not record["weights"]["final_sha256"] else "is being scored",
+            "running": "is training" if not record["weights"].get("final_sha256") else "is being scored",
             "finished": "is finished",
             "stopped": "was stopped: Resume continues it",
             "failed": f"has failed: {record['reason']}",

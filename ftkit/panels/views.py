@@ -1,5 +1,6 @@
 "What every section of the panel has: a widget, a place for its errors, and the same as plain HTML."
 
+import threading
 import traceback
 from collections.abc import Callable
 from functools import wraps
@@ -40,6 +41,9 @@ class View:
     def refresh(self) -> None:
         "Read again what may have changed on the disk. Called twice a second"
 
+    def closed(self) -> None:
+        "Forget what the worker was asked: it has been ended"
+
     def to_html(self) -> Markup:
         "Return the section without controls, for a notebook that has no kernel"
         return Markup("")
@@ -60,15 +64,23 @@ def guarded(
 
     @wraps(method)
     def wrapped(self, *args, **keys):
-        try:
-            return method(self, *args, **keys)
-        except (UserError, RunFailed) as e:
-            self.say(str(e))
-        except Exception as e:  # a fault of ours: where it was, for a report
-            place = traceback.extract_tb(e.__traceback__)[-1]
-            self.say(redact(f"{type(e).__name__}: {e} ({place.filename.rsplit('/', 1)[-1]}, line {place.lineno})"))
+        with self.panel.lock:  # the clicks, the worker's answers and the look at the folder come from three threads
+            try:
+                return method(self, *args, **keys)
+            except Exception as e:
+                self.say(describe_fault(e))
 
     return wrapped
+
+
+def describe_fault(
+    error: Exception,  # caught
+) -> str:
+    "Return one line: what a person can change, or where the fault of ours is"
+    if isinstance(error, UserError | RunFailed):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return redact(f"{type(error).__name__}: {error} ({place.filename.rsplit('/', 1)[-1]}, line {place.lineno})")
 
 
 def html(
@@ -142,21 +154,28 @@ class Latest:
         show: Callable[[dict], None],  # gets each answer
     ):
         self.worker, self.what, self.show = worker, what, show
-        self.busy, self.next = False, None
+        self.busy, self.next, self.lock = False, None, threading.Lock()
 
     def ask(self, **question) -> None:
         "Ask now, or when the answer to the last question is there"
-        if self.busy:
-            self.next = question
-            return
-        self.busy = True
+        with self.lock:
+            if self.busy:
+                self.next = question
+                return
+            self.busy = True
         self.worker.ask(self.what, self.receive, **question)
 
     def receive(self, answer: dict) -> None:
         "Show an answer unless a newer question waits"
-        self.busy = False
-        if self.next is not None:
+        with self.lock:
             question, self.next = self.next, None
+            self.busy = False
+        if question is not None:
             self.ask(**question)
         else:
             self.show(answer)
+
+    def forget(self) -> None:
+        "Forget what was asked: the worker was closed"
+        with self.lock:
+            self.busy, self.next = False, None

@@ -19,6 +19,7 @@ from ftkit.runs.folder import to_json_value
 from ftkit.settings import Settings
 
 SHOWN_ROWS = 10
+MOST_BYTES = 20_000_000  # of a file that is read again for the names of its columns
 
 
 class Memory:
@@ -58,14 +59,18 @@ class Desk:
         )
 
     def rows(self, settings: dict) -> dict:
-        "Return what was read: lines, columns, counts, the first rows"
-        data, report = self.read_rows(Settings().replace(**settings))
+        "Return what was read: lines, columns, counts, the first rows. With an error, the columns that there are"
+        settings = Settings().replace(**settings)
+        try:
+            data, report = self.read_rows(settings)
+        except UserError as e:
+            return {"error": str(e), "columns": read_columns(settings)}
         first = data["train"].select(range(min(SHOWN_ROWS, len(data["train"]))))
         names = first.features["label"].names if hasattr(first.features["label"], "names") else None
         return {
             "lines": [*report["lines"], *report["notes"]],
             "labels": report["labels"],
-            "columns": [report["text_column"], report["label_column"], *data["train"].column_names[2:]],
+            "columns": read_columns(settings) or [report["text_column"], report["label_column"]],
             "text_column": report["text_column"],
             "label_column": report["label_column"],
             "counts": {split: report[split]["labels"] for split in data},
@@ -161,6 +166,21 @@ class Desk:
         one, two = Run(a), Run(b)
         result = compare_runs(one, two, one.task)
         return {"lines": describe_comparison(result), "verdicts": [v.text for v in result["verdicts"]]}
+
+
+def read_columns(
+    settings: Settings,  # the experiment
+) -> list[str]:
+    "Return the names of the columns of the training file; none if it is not a small file that can be read"
+    from ftkit.files.tables import read_table
+
+    file = settings.train_file
+    if not file or not os.path.isfile(file) or os.path.getsize(file) > MOST_BYTES:
+        return []
+    try:
+        return list(read_table(file).columns)
+    except UserError:
+        return []
 
 
 def load_model(plan):

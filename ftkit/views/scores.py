@@ -12,8 +12,8 @@ def read_curves(
     history: list[dict],  # the lines of log.jsonl
     names: dict[str, str] = LOSSES,  # key of the log -> name of the line
 ) -> dict[str, list[tuple[int, float]]]:
-    "Return (step, value) by name, without what was never logged"
-    series = {name: [(row["step"], row[key]) for row in history if key in row] for key, name in names.items()}
+    "Return (step, value) by name, without what was never logged. A record has NaN as text"
+    series = {name: [(row["step"], float(row[key])) for row in history if key in row] for key, name in names.items()}
     return {name: points for name, points in series.items() if points}
 
 
@@ -64,7 +64,13 @@ def ladder_rows(
     rungs = [(name, rung[headline], rung["seconds"]) for name, rung in (record["baselines"] or {}).items()]
     rungs.append(("fine-tuned", record["metrics"]["test"][headline], record["timing"]["train_seconds"]))
     return [
-        {"rung": name, headline: s["value"], "from": s["low"], "to": s["high"], "seconds": round(seconds, 1)}
+        {
+            "rung": name,
+            headline: s["value"],
+            "from": s["low"],
+            "to": s["high"],
+            "seconds": round(seconds or 0.0, 1),
+        }
         for name, s, seconds in rungs
     ]
 

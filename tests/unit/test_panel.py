@@ -7,9 +7,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
@@ -59,9 +61,15 @@ def make_panel(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def finished(trained, make_panel):
+def own(trained, tmp_path):
+    "A copy of a folder with one finished run, `runs/small`, and its rows, `mine.csv`"
+    return Path(shutil.copytree(trained[0], tmp_path / "own"))
+
+
+@pytest.fixture
+def finished(own, make_panel):
     "A panel over a folder with one finished run"
-    return make_panel(runs_dir=trained[0] / "runs")
+    return make_panel(runs_dir=own / "runs")
 
 
 @pytest.fixture(scope="module")
@@ -232,13 +240,14 @@ def test_sources_show_their_own_controls(make_panel):
     assert panel.settings == Settings()
 
 
-def test_rows_are_shown_or_the_reason_why_not(make_panel, worker, trained, tmp_path):
-    panel = make_panel(Settings().replace(train_file=str(trained[0] / "mine.csv")))
+def test_rows_are_shown_or_the_reason_why_not(make_panel, worker, own, tmp_path):
+    panel = make_panel(Settings().replace(train_file=str(own / "mine.csv")))
     data = panel.views["data"]
-    data.show_rows(worker.call("rows", settings={"train_file": str(trained[0] / "mine.csv")}))
+    data.show_rows(worker.call("rows", settings={"train_file": str(own / "mine.csv")}))
     words = text_of(data.rows.value)
     assert "90 rows read" in words and "all 72 9 9" in words and data.message.value == ""
-    assert [name for _, name in data.columns["text_column_name"].options] == [None, "review", "stars"]
+    assert data.columns["text_column_name"].options == ("review", "stars")
+    assert data.columns["text_column_name"].placeholder == "review (found by itself)"
     assert len(BeautifulSoup(data.rows.value, "html.parser").find_all("table")[1].find_all("tr")) == 11
     data.columns["label_column_name"].value = "stars"
     assert panel.settings.label_column_name == "stars"
@@ -249,10 +258,60 @@ def test_rows_are_shown_or_the_reason_why_not(make_panel, worker, trained, tmp_p
     assert panel.views["settings"].controls["seed"].input.value == "5"
 
 
+def test_columns_that_are_not_found_can_be_chosen(make_panel, worker, tmp_path):
+    rows = [{"foo": f"a text number {i}", "bar": f"another text {i}", "baz": "ab"[i % 2]} for i in range(30)]
+    panel = make_panel(Settings().replace(train_file=str(write_csv(tmp_path / "odd.csv", rows))))
+    data = panel.views["data"]
+    data.read()
+    answer_all(panel, worker)
+    assert "would both do as text" in text_of(data.message.value)
+    assert data.columns["text_column_name"].options == ("foo", "bar", "baz")
+    data.columns["text_column_name"].value, data.columns["label_column_name"].value = "foo, bar", "baz"
+    answer_all(panel, worker)
+    assert data.message.value == "" and "30 rows read" in text_of(data.rows.value)
+    assert panel.settings.text_column_name == "foo, bar" and panel.settings.label_column_name == "baz"
+
+
+def answer_all(panel, worker) -> None:
+    "Let a real worker answer what the panel has asked so far, about the rows alone"
+    while panel.worker.questions:
+        what, question, callback = panel.worker.questions.pop(0)
+        if what != "forecast":
+            callback(worker.call(what, **question))
+
+
+def test_an_answer_about_other_rows_is_not_shown(make_panel, tmp_path):
+    file = str(write_csv(tmp_path / "mine.csv", small_rows(30)))
+    panel = make_panel(Settings().replace(train_file=file))
+    data = panel.views["data"]
+    data.examine()
+    asked = panel.worker.questions[-1][2]
+    data.source.value = "starter"
+    asked({"findings": [{"what": "old", "count": 2, "examples": [], "fix": "clean(rows, short='drop')"}]})
+    assert data.findings is None and data.found.children == ()
+
+
+def test_a_source_without_a_name_is_refused_and_kept(make_panel):
+    panel = make_panel()
+    data = panel.views["data"]
+    data.source.value = "file"
+    panel.change(seed=3)
+    assert data.source.value == "file" and data.file_row.layout.display is None
+    panel.views["training"].on_start()
+    assert "name a file" in text_of(panel.views["training"].message.value)
+    data.source.value = "hub"
+    panel.views["training"].on_start()
+    assert "name the data set" in text_of(panel.views["training"].message.value)
+    assert not panel.runs_dir.exists()
+    asked = len(panel.worker.questions)
+    data.source.value = "starter"
+    assert [what for what, *_ in panel.worker.questions[asked:]] == ["rows"]
+
+
 def test_findings_are_mended_by_a_button(make_panel, worker, tmp_path):
     rows = small_rows(60) + small_rows(3) * 2
     file = write_csv(tmp_path / "mine.csv", rows)
-    test = write_csv(tmp_path / "test.csv", small_rows(12))
+    test = write_csv(tmp_path / "test.csv", small_rows(72)[54:])
     before = file.read_bytes()
     panel = make_panel(Settings().replace(train_file=str(file), test_file=str(test)))
     data = panel.views["data"]
@@ -262,10 +321,9 @@ def test_findings_are_mended_by_a_button(make_panel, worker, tmp_path):
     fixes = {finding["fix"]: parse_fix(finding["fix"]) for finding in data.findings}
     assert ("train_file", {"duplicates": "exact"}) in fixes.values()
     assert ("test_file", {"leaks": "exact"}) in fixes.values()
-    for key, keys, left in (("train_file", {"duplicates": "exact"}, 60), ("test_file", {"leaks": "exact"}, 0)):
+    for key, keys, left in (("train_file", {"duplicates": "exact"}, 60), ("test_file", {"leaks": "exact"}, 12)):
         data.apply(key, keys)
-        what, question, callback = panel.worker.questions[-1]
-        callback(worker.call(what, **question))
+        answer_all(panel, worker)
         assert len(pd.read_csv(getattr(panel.settings, key))) == left, data.message.value
         assert "dropped" in text_of(data.message.value)
     assert file.read_bytes() == before
@@ -301,7 +359,6 @@ def test_a_forecast_after_a_change_is_arithmetic(tmp_path, tiny, monkeypatch):
     first = ask()
     twice = ask(num_train_epochs=6)
     assert twice["train_seconds"] == pytest.approx(2 * first["train_seconds"], rel=0.1)
-    assert ask(per_device_train_batch_size=64)["peak_bytes"] > ask(per_device_train_batch_size=1)["peak_bytes"]
     assert ask(max_seq_length=4)["train_seconds"] < first["train_seconds"]
     assert len(trials) == 1 and ask(method="head") and len(trials) == 2
 
@@ -317,6 +374,24 @@ class Forked(Command):
     def poll(self):
         self.returncode = super().poll()
         return self.returncode
+
+
+def test_memory_of_a_forecast_grows_with_the_batch(tmp_path, tiny):
+    from ftkit.panels.worker import Desk
+    from ftkit.training.forecast import count_trained, fit_trial
+    from ftkit.training.trial import Timing, Trial, list_batches
+
+    file = str(write_csv(tmp_path / "mine.csv", small_rows(90)))
+    plan = Desk().prepare(Settings().replace(model_name_or_path=tiny, train_file=file, per_device_train_batch_size=8))
+    longest = np.quantile(list_batches(plan.tokens, plan.settings)[1], 0.99, method="lower")
+    timing, fixed = Timing(1, int(longest), 1.0, 1.0), 10**8 + 4 * count_trained(plan.model)
+    trial = Trial(1, (timing,), timing, 0.1, 10**8, fixed + 10**9)
+    fit = lambda size: fit_trial(
+        trial, plan.model, plan.tokens, plan.settings.replace(per_device_train_batch_size=size)
+    )
+    assert fit(8).peak_bytes == pytest.approx(trial.peak_bytes, rel=0.01)
+    assert fit(16).peak_bytes == pytest.approx(fixed + 2 * 10**9, rel=0.1)
+    assert fit(4).peak_bytes == pytest.approx(fixed + 10**9 / 2, rel=0.1)
 
 
 def test_a_training_outlives_its_panel(tmp_path, tiny, make_panel, monkeypatch):
@@ -370,7 +445,7 @@ def test_a_start_that_fails_says_why_in_place(tmp_path, make_panel):
     view = panel.views["training"]
     assert "missing.csv" in text_of(view.message.value) and 'role="alert"' in view.message.value
     assert not view.start.disabled and not (tmp_path / "runs" / panel.folder.name).exists()
-    assert panel.record is None and "No run yet" in text_of(view.status.value)
+    assert panel.record is None and "No run to show" in text_of(view.status.value)
     view.on_stop()
     assert "nothing is training" in text_of(view.message.value)
 
@@ -391,8 +466,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, make_panel):
         (None, "Stop it there"),
     ],
 )
-def test_no_signal_goes_to_a_process_that_is_not_known(trained, monkeypatch, process, reason):
-    run = RunFolder(trained[0] / "runs/small")
+def test_no_signal_goes_to_a_process_that_is_not_known(own, monkeypatch, process, reason):
+    run = RunFolder(own / "runs/small")
     run.update(process=process)
     monkeypatch.setattr(RunFolder, "is_alive", lambda self: True)
     monkeypatch.setattr(os, "kill", lambda *a: pytest.fail("a signal was sent"))
@@ -435,7 +510,7 @@ def test_pages_of_rows_show_each_row_once():
     frame["label"] = pd.Categorical(["a", "b"] * 30)
     frame["predicted"] = pd.Categorical(["a"] * 60, ["a", "b"])
     frame["logits"] = [[i / 10, 0.0] for i in range(60)]
-    explorer = Explorer()
+    explorer = Explorer(threading.RLock())
     explorer.load(frame)
     seen = []
     while True:
@@ -482,8 +557,8 @@ def test_a_sentence_is_answered_before_and_after(finished, worker):
     assert "✓" in attempt.shown.value and "<img" not in attempt.shown.value
 
 
-def test_runs_are_sorted_and_compared(trained, make_panel, worker):
-    runs = trained[0] / "runs"
+def test_runs_are_sorted_and_compared(own, make_panel, worker):
+    runs = own / "runs"
     shutil.copytree(runs / "small", runs / "again")
     record = json.loads((runs / "again/run.json").read_text())
     record["metrics"]["test"]["accuracy"]["value"] = 0.125
@@ -554,7 +629,11 @@ def test_a_front_end_gets_controls_that_no_file_keeps(finished, monkeypatch):
     again = Panel(runs_dir=finished.runs_dir)
     again._ipython_display_()
     assert again.is_open and not finished.is_open
-    again.close()
+    finished.change(seed=10)  # who uses a panel again opens it again
+    assert finished.is_open and not again.is_open and finished.follower.is_alive()
+    finished._ipython_display_()
+    assert finished.is_open and threading.active_count() < 20
+    finished.close()
 
 
 def test_a_fault_in_one_section_leaves_the_others(finished, monkeypatch):
@@ -562,12 +641,83 @@ def test_a_fault_in_one_section_leaves_the_others(finished, monkeypatch):
 
     monkeypatch.setitem(ftkit.panels.result.PARTS, "broken", lambda folder, record: 1 / 0)
     finished.run_changed()
-    assert "ZeroDivisionError" in text_of(finished.views["result"].message.value)
+    assert "ZeroDivisionError" in text_of(finished.views["result"].parts.value)
+    assert "The ladder" in text_of(finished.views["result"].parts.value)
     assert "is finished" in text_of(finished.views["training"].status.value)
     (finished.folder / "run.json").write_text("{")
     finished.run_changed()
     finished.change(seed=4)
     assert finished.settings.seed == 4 and finished.record is None
+
+
+def test_nothing_of_another_run_stays(finished, worker):
+    shutil.copytree(finished.folder, finished.runs_dir / "other")
+    (finished.runs_dir / "other/predictions.parquet").unlink()
+    result = finished.views["result"]
+    result.attempt.text.value = "lovely warm bread"
+    result.attempt.button.click()
+    what, question, callback = finished.worker.questions[-1]
+    answer = worker.call(what, **question)
+    callback(answer)
+    assert "tokens" in result.attempt.shown.value and "lovely" in text_of(result.attempt.to_html())
+    finished.show_run("other")
+    assert "no predictions" in text_of(result.message.value) and result.explorer.rows is None
+    assert "The ladder" in text_of(result.parts.value) and result.attempt.shown.value == ""
+    callback(answer)
+    assert result.attempt.shown.value == "" and "lovely" not in text_of(result.to_html())
+    finished.show_run("small")
+    assert result.message.value == "" and result.explorer.rows is not None
+
+
+def test_a_refused_resume_says_why(own, make_panel):
+    runs = own / "runs"
+    run = RunFolder(runs / "small")
+    run.update(status="stopped", reason="interrupted", process=None)
+    run.write_settings(run.settings.replace(train_file=str(own / "mine.csv")))
+    (own / "mine.csv").write_text("review,stars\na,b\n")
+    panel = make_panel(runs_dir=runs)
+    view = panel.views["training"]
+    view.resume.click()
+    wait_until(lambda: panel.training.process.poll() is not None, make_panel())
+    panel.refresh()
+    assert 'role="alert"' in view.message.value and "mine.csv" in text_of(view.message.value)
+    with pytest.raises(UserError, match="mine.csv"):
+        panel.worker.waiting, panel.is_open = {}, True
+        panel.wait()
+
+
+def test_records_of_other_versions_are_shown(own, make_panel):
+    run = RunFolder(own / "runs/small")
+    record = run.read()
+    for key in ("max_steps", "process", "timing", "weights"):
+        record.pop(key)
+    (run.path / "run.json").write_text(json.dumps(record))
+    run.log(step=99, loss="nan", eval_loss="nan")
+    panel = make_panel(runs_dir=run.path.parent)
+    assert "<polyline" in panel.views["training"].curves.value
+    assert "The ladder" in panel._repr_html_()
+    (run.path / "settings.ini").unlink()
+    panel.run_changed()
+    assert "settings.ini" in text_of(panel.to_html())
+    (run.path / "run.json").write_text("{")
+    panel.refresh()
+    assert "cannot be read" in text_of(panel.views["training"].message.value)
+
+
+def test_a_run_that_somebody_else_starts_is_listed(finished):
+    shutil.copytree(finished.folder, finished.runs_dir / "new")
+    finished.refresh()
+    assert [name for _, name in finished.views["training"].choice.options] == ["small", "new"]
+
+
+def test_a_worker_that_is_closed_forgets_its_questions():
+    worker, found = Worker(), []
+    worker.ask("rows", found.append, settings={"lr": 1})
+    first = worker.process
+    worker.close()
+    assert "Did you mean" in worker.call("rows", settings={"lr": 1})["error"]
+    assert found == [] and first.wait(20) is not None and worker.process is not first
+    worker.close()
 
 
 def test_a_worker_that_dies_answers_and_starts_again():
