@@ -48,7 +48,8 @@ def test_preset_runs_from_a_hub(tmp_path, ftkit, tiny):
             "HF_HUB_OFFLINE": "0",
             "HF_HUB_DISABLE_XET": "1",
         }
-        done = ftkit("train", "--preset", "gpt2-tweets", "--json", cwd=tmp_path, env=env)
+        few = ("--max_train_samples", 60, "--num_train_epochs", 1)
+        done = ftkit("train", "--preset", "gpt2-tweets", *few, "--json", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["status"] == "finished"
