@@ -31,7 +31,7 @@ class DataView(View):
         self.source = widgets.Dropdown(options=list(SOURCES.items()), description="Rows from", **form)
         self.file = widgets.Text(description="File", placeholder="rows.csv", **line)
         narrow = widgets.Layout(width="auto")
-        self.upload = widgets.FileUpload(description="Upload a file", multiple=False, layout=narrow)
+        self.upload = widgets.FileUpload(description="Upload a file (up to 10 MB)", multiple=False, layout=narrow)
         self.hub = widgets.Text(description="Data set", placeholder="owner/name", **line)
         self.columns = {
             key: widgets.Combobox(description=label, placeholder=NOT_FOUND, ensure_option=False, **line)

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 import weakref
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -163,8 +164,11 @@ class Panel:
     def find_newest(self) -> Path | None:
         "Return the folder of the run that is at work, else of the newest one"
         runs = list_runs(self.runs_dir)
-        working = [run for run in runs if run.is_alive()]
-        return (working or runs)[-1].path if runs else None
+        for run in sorted(runs, key=RunFolder.is_alive)[::-1]:  # those at work first, then from new to old
+            with suppress(UserError):  # a link, or a folder with one that leads out
+                find_run(run.path.name, self.runs_dir)
+                return run.path
+        return None
 
     @property
     def is_training(self) -> bool:

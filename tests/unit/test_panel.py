@@ -710,6 +710,15 @@ def test_a_run_that_somebody_else_starts_is_listed(finished):
     assert [name for _, name in finished.views["training"].choice.options] == ["small", "new"]
 
 
+def test_a_link_to_a_run_is_not_shown(own, make_panel):
+    (own / "others").mkdir()
+    (own / "others/linked").symlink_to(own / "runs/small")
+    panel = make_panel(runs_dir=own / "others")
+    assert panel.folder is None and "No run" in text_of(panel.to_html())
+    panel.views["training"].on_choice({"new": "linked"})
+    assert "is a link" in text_of(panel.views["training"].message.value) and panel.folder is None
+
+
 def test_a_worker_that_is_closed_forgets_its_questions():
     worker, found = Worker(), []
     worker.ask("rows", found.append, settings={"lr": 1})
