@@ -23,7 +23,7 @@ class TrainingView(View):
     title = "Training"
 
     def build(self):
-        self.seen = None
+        self.seen, self.listing = None, False
         self.start = button("Start", self.on_start, "primary", "Train with the settings above, in a new run folder")
         self.stop = button("Stop", self.on_stop, "danger", "Stop after the current step, with a checkpoint")
         self.resume = button("Resume", self.on_resume, "", "Continue the run from its last checkpoint")
@@ -106,8 +106,6 @@ class TrainingView(View):
             self.choice.options = options
             self.choice.value = folder.name if folder else options[0][1]
             self.listing = False
-
-    listing = False
 
     @guarded
     def refresh(self) -> None:
