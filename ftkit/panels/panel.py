@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 import weakref
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from ftkit.panels.runs import RunsView
 from ftkit.panels.settings import SettingsView
 from ftkit.panels.training import TrainingView
 from ftkit.panels.views import View, describe_fault, display_widget, html, line
-from ftkit.runs.folder import RunFolder, default_runs_dir, find_run, list_runs
+from ftkit.panels.watched import WatchedRun
+from ftkit.runs.folder import RunFolder, default_runs_dir, find_run
 from ftkit.settings import Settings
 from ftkit.views.charts import curve_figure, show_figure
 from ftkit.views.console import has_front_end
@@ -38,7 +38,7 @@ VIEWS: dict[str, type[View]] = {
 shown = weakref.WeakSet()  # panels of this kernel: a cell that is run again ends the one before
 
 
-class Panel:
+class Panel(WatchedRun):
     """A view over `Settings` and a folder of runs. Trainings are child processes, so they outlive page and kernel.
 
     `settings` is always current, `run` is the run that is shown. Everything works from Python too.
@@ -49,12 +49,9 @@ class Panel:
         settings: Settings | None = None,  # to begin with; default: the starter
         runs_dir: str | Path | None = None,  # default: `runs` in the current folder
     ):
-        self.runs_dir = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+        super().__init__(Path(runs_dir) if runs_dir is not None else default_runs_dir())
         self.worker, self.is_open, self.lock = Worker(), False, threading.RLock()
-        self.training: Training | None = None
-        self.folder: Path | None = self.find_newest()
         self._settings = settings or self.first_settings()
-        self._kept: dict[str, tuple] = {}
         self.handles, self.follower = (), None
         self.views = {name: make(self) for name, make in VIEWS.items()}
         self.widget = self.lay_out()
@@ -160,70 +157,6 @@ class Panel:
         if not self.record:
             raise UserError("there is no run whose settings could be used.")
         self.settings = read_settings(self.folder)
-
-    def find_newest(self) -> Path | None:
-        "Return the folder of the run that is at work, else of the newest one"
-        runs = list_runs(self.runs_dir)
-        for run in sorted(runs, key=RunFolder.is_alive)[::-1]:  # those at work first, then from new to old
-            with suppress(UserError):  # a link, or a folder with one that leads out
-                find_run(run.path.name, self.runs_dir)
-                return run.path
-        return None
-
-    @property
-    def is_training(self) -> bool:
-        "Return whether the run that is shown is at work"
-        if self.training is not None:
-            return self.training.is_running
-        return self.folder is not None and RunFolder(self.folder).is_alive()
-
-    @property
-    def record(self) -> dict | None:
-        "Return run.json of the run that is shown, or None if it is not there or cannot be read"
-        try:
-            return RunFolder(self.folder).record if self.folder else None
-        except UserError:
-            return None
-
-    @property
-    def problem(self) -> str | None:
-        "Return why run.json of the run that is shown cannot be read, or None"
-        if self.folder is None or self.training is not None and not (self.folder / "run.json").exists():
-            return None
-        try:
-            RunFolder(self.folder).read()
-        except UserError as e:
-            return str(e)
-
-    @property
-    def predictions(self):
-        "Return predictions.parquet of the run that is shown"
-        return self.keep("predictions", lambda: RunFolder(self.folder).predictions)
-
-    @property
-    def history(self) -> list[dict]:
-        "Return the lines of log.jsonl of the run that is shown"
-        return self.keep("history", lambda: RunFolder(self.folder).history) if self.folder else []
-
-    def keep(self, name: str, read):
-        "Return what `read` returns, read again only if the files of the run have changed"
-        key = self.fingerprint()
-        if self._kept.get(name, (None,))[0] != key:
-            self._kept[name] = key, read()
-        return self._kept[name][1]
-
-    def fingerprint(self) -> tuple:
-        "Return when the files of the run were last written"
-        if self.folder is None:
-            return ()
-        found = []
-        for name in ("run.json", "log.jsonl", "predictions.parquet"):
-            try:
-                stat = (self.folder / name).stat()
-                found.append((stat.st_mtime_ns, stat.st_size))
-            except OSError:
-                found.append(None)
-        return str(self.folder), *found
 
     def run_changed(self) -> None:
         "Let every section follow the run that is shown"

@@ -25,6 +25,7 @@ from ftkit.panels.controls import make_input, put_value, take_value
 from ftkit.panels.data import parse_fix
 from ftkit.panels.explorer import Explorer, read_errors
 from ftkit.panels.files import experiments_dir, read_upload, save_settings, store
+from ftkit.panels.knobs import Knobs
 from ftkit.panels.panel import VIEWS, Panel
 from ftkit.panels.processes import Training, Worker, to_flags
 from ftkit.panels.result import PARTS, conclude
@@ -634,6 +635,37 @@ def test_a_front_end_gets_controls_that_no_file_keeps(finished, monkeypatch):
     finished._ipython_display_()
     assert finished.is_open and threading.active_count() < 20
     finished.close()
+
+
+def test_knobs_show_what_follows_from_their_keys(monkeypatch):
+    import IPython.display
+
+    import ftkit.panels.knobs
+
+    knobs = Knobs(
+        lambda s: (s.num_train_epochs, s.method, s.learning_rate, s.seed),
+        Settings().replace(seed=9),
+        num_train_epochs=(1, 10),
+        method=["full", "head"],
+        learning_rate=None,
+    )
+    assert knobs.value == (3.0, "full", 2e-4, 9)
+    sent = []
+    handle = type("Handle", (), {"update": lambda self, value: sent.append(value)})()
+    monkeypatch.setattr(IPython.display, "display", lambda *values, **keys: sent.append(values[0]) or handle)
+    with pytest.raises(NotImplementedError):
+        knobs._ipython_display_()
+    monkeypatch.setattr(ftkit.panels.knobs, "has_front_end", lambda: True)
+    knobs._ipython_display_()
+    assert "application/vnd.jupyter.widget-view+json" in sent[0] and sent[1] == knobs.value
+    knobs.controls["num_train_epochs"].input.value = 5
+    knobs.controls["method"].input.value = "head"
+    assert sent[-1] == (5.0, "head", 2e-4, 9)
+    knobs.change(learning_rate=1e-3)
+    assert knobs.controls["learning_rate"].input.value == 1e-3 and sent[-1][2] == 1e-3
+    with pytest.raises(UserError, match="must be above 0"):
+        knobs.change(num_train_epochs=0)
+    assert knobs.settings.num_train_epochs == 5
 
 
 def test_a_fault_in_one_section_leaves_the_others(finished, monkeypatch):
