@@ -60,7 +60,7 @@ prepare: $(DONE)/dev
 	$(BIN)/python docs/readme.py
 
 clean:
-	rm -rf $(DONE) _site _site_src build *.egg-info
+	rm -rf $(DONE) _site _site_src jupyter_execute build *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

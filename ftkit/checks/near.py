@@ -100,12 +100,8 @@ def find_candidates(
     order = np.lexsort((sizes[rows], tokens))
     tokens, rows = tokens[order], rows[order]
     rest = (sizes[rows] - place[order]).astype(float)  # shingles from this one on
-    found, complete, lookups, share = (
-        [],
-        True,
-        0,
-        threshold / (1 + threshold) - 1e-9,
-    )  # of both sizes, which they have in common
+    found, complete, lookups = [], True, 0
+    share = threshold / (1 + threshold) - 1e-9  # of both sizes, which they have in common
     for step in range(1, len(rows)):
         same = tokens[step:] == tokens[:-step]
         if not same.any():
