@@ -87,7 +87,7 @@ def make_input(
     elif choices and TYPES[name] is str:
         made = widgets.Dropdown(options=list(choices), **keys)
     else:
-        made = widgets.Text(continuous_update=False, placeholder="default", **keys)
+        made = widgets.Text(continuous_update=False, placeholder="none", **keys)
     trait = "tooltip" if "tooltip" in made.trait_names() else "description_tooltip"  # the latter in ipywidgets 7
     setattr(made, trait, KEYS[name].metadata["help"])
     return made

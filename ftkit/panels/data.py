@@ -16,7 +16,7 @@ from ftkit.views.examination import finding_section
 from ftkit.views.html import format_cell, table_html
 
 SOURCES = {"the posts that come with ftkit": "starter", "a file": "file", "the Hugging Face Hub": "hub"}
-NOT_FOUND = "found by itself"
+NOT_FOUND = "found automatically"
 
 
 class DataView(View):

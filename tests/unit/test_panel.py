@@ -248,7 +248,7 @@ def test_rows_are_shown_or_the_reason_why_not(make_panel, worker, own, tmp_path)
     words = text_of(data.rows.value)
     assert "90 rows read" in words and "all 72 9 9" in words and data.message.value == ""
     assert data.columns["text_column_name"].options == ("review", "stars")
-    assert data.columns["text_column_name"].placeholder == "review (found by itself)"
+    assert data.columns["text_column_name"].placeholder == "review (found automatically)"
     assert len(BeautifulSoup(data.rows.value, "html.parser").find_all("table")[1].find_all("tr")) == 11
     data.columns["label_column_name"].value = "stars"
     assert panel.settings.label_column_name == "stars"
