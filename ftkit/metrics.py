@@ -260,12 +260,14 @@ class Verdict:
 
     a: str  # name of one model
     b: str  # name of the other
-    metric: str  # that is compared: accuracy
-    difference: float  # a minus b, -1 to 1
+    metric: str  # that is compared, such as accuracy
+    difference: float  # a minus b
     low: float  # lower end of its interval
     high: float  # upper end
-    p: float  # of the exact McNemar test
+    p: float  # of the test: for accuracy the exact McNemar test
     text: str  # in words
+    better: str | None = None  # the name of the significantly better model
+    unit: str = "points"  # of difference, low and high when they are shown: points are hundredths
 
     def __str__(self):
         return self.text
@@ -355,7 +357,8 @@ def compare(
     difference = (only_a - only_b) / n
     rows = rows_needed((only_a + only_b) / n, gap, level=1 - confidence_level)
     text = write_verdict(names, difference, low, high, p, 1 - confidence_level, rows, gap)
-    return Verdict(*names, "accuracy", difference, float(low), float(high), float(p), text)
+    better = None if p > 1 - confidence_level else names[0] if difference > 0 else names[1]
+    return Verdict(*names, "accuracy", difference, float(low), float(high), float(p), text, better)
 
 # %% ../nbs/06_metrics.ipynb #c091
 def softmax(

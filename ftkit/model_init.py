@@ -6,9 +6,10 @@ Docs: https://ftkit.github.io/ftkit/model_init.html.md"""
 
 # %% auto #0
 __all__ = ['logger', 'PROBE', 'METHODS', 'PROMPTS', 'ADAPTERS', 'trainable_share', 'count_weights', 'weights_sha256',
-           'is_adapter', 'load_model', 'with_prompt', 'pick_quantization', 'missing_modules', 'classified_labels',
-           'check_label_names', 'describe_labels', 'with_new_head', 'new_parts', 'settle_padding', 'set_dropout',
-           'choose_weights', 'find_blocks', 'freeze_below', 'add_lora', 'add_ia3', 'add_prompt', 'linear_layers']
+           'is_adapter', 'load_model', 'name_base', 'with_prompt', 'pick_quantization', 'missing_modules',
+           'classified_labels', 'check_label_names', 'describe_labels', 'with_new_head', 'new_parts', 'settle_padding',
+           'set_dropout', 'choose_weights', 'find_blocks', 'freeze_below', 'add_lora', 'is_writer', 'adapter_type',
+           'trained_parts', 'add_ia3', 'add_prompt', 'linear_layers']
 
 # %% ../nbs/05_model_init.ipynb #c003
 import hashlib
@@ -101,6 +102,7 @@ def load_model(
     lora_dropout: float = 0.05,  # for lora: 0 to 1
     num_virtual_tokens: int = 20,  # for prompt and prefix
     seed: int = 42,  # of the new head
+    problem_type: str = "single_label_classification",  # what the head answers: given by the task
 ) -> PreTrainedModel:
     """Return a classifier: the backbone's weights in float32, a head, label names and pad token set.
 
@@ -111,7 +113,7 @@ def load_model(
     old, maps = classified_labels(config), (config.id2label, config.label2id)
     config.num_labels = len(labels)
     config.id2label, config.label2id = dict(enumerate(labels)), {name: i for i, name in enumerate(labels)}
-    config.problem_type = "single_label_classification"
+    config.problem_type, old_type = problem_type, config.problem_type
     config.pad_token_id = tokenizer.pad_token_id
     set_seed(seed)
     with loading(f"model_name_or_path = {model_name_or_path}"):
@@ -128,7 +130,7 @@ def load_model(
             output_loading_info=True,
         )
     headless = [key for key in loaded["missing_keys"] if not key.startswith(f"{model.base_model_prefix}.")]
-    if old and old != labels:
+    if old and (old != labels or old_type not in (None, problem_type)):
         model = with_new_head(model, config)
         logger.info(f"the base model classifies into {describe_labels(old)}: it gets a new head for other labels")
     elif old and headless:
@@ -147,10 +149,20 @@ def load_model(
     wrapped = (
         with_prompt(model, method, tokenizer, **keys) if method in PROMPTS else choose_weights(model, method, **keys)
     )
+    return name_base(wrapped, method, model_name_or_path, model_revision)
+
+
+def name_base(
+    model: PreTrainedModel,  # from `choose_weights`
+    method: str,  # that made it
+    model_name_or_path: str,  # the base, as it was given
+    model_revision: str = "main",  # of the base
+) -> PreTrainedModel:
+    "Return the model. An adapter that stays beside its base names it"
     if method in ADAPTERS:
-        adapter = wrapped.active_peft_config
+        adapter = model.active_peft_config
         adapter.base_model_name_or_path, adapter.revision = model_name_or_path, model_revision
-    return wrapped
+    return model
 
 
 def with_prompt(
@@ -172,7 +184,8 @@ def with_prompt(
 
 
 def pick_quantization(
-    config: PreTrainedConfig,  # of a classifier
+    config: PreTrainedConfig,  # of the model
+    kind=AutoModelForSequenceClassification,  # its class
 ) -> BitsAndBytesConfig:
     """Return how method = qlora loads the base: the layers of its blocks with 4 bits a weight (NF4), the others whole.
 
@@ -180,9 +193,7 @@ def pick_quantization(
     """
     check_quantization()
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(
-            config, trust_remote_code=False, attn_implementation="eager"
-        )
+        model = kind.from_config(config, trust_remote_code=False, attn_implementation="eager")
     layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
     types = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
     return BitsAndBytesConfig(
@@ -355,16 +366,39 @@ def add_lora(
 ) -> PreTrainedModel:
     "Wrap the model with PEFT: the backbone is frozen, thin matrices and the head train"
     set_seed(seed)
-    known = model.config.model_type in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    known = not is_writer(model) and model.config.model_type in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
     config = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
+        task_type=adapter_type(model),
         r=lora_r,
         lora_alpha=lora_alpha,
         lora_dropout=lora_dropout,
         target_modules=None if known else linear_layers(model),
-        modules_to_save=[*new_parts(model), *missing],
+        modules_to_save=[*trained_parts(model), *missing] or None,
     )
     return get_peft_model(model, config)
+
+
+def is_writer(
+    model: PreTrainedModel,  # any
+) -> bool:
+    "Return whether the model writes text: its head is the vocabulary, and it is not new"
+    return not type(model).__name__.endswith("ForSequenceClassification")
+
+
+def adapter_type(
+    model: PreTrainedModel,  # any
+) -> TaskType:
+    "Return what PEFT calls the model's task"
+    if not is_writer(model):
+        return TaskType.SEQ_CLS
+    return TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM
+
+
+def trained_parts(
+    model: PreTrainedModel,  # any
+) -> list[str]:
+    "Return the modules that train beside an adapter: a new head"
+    return [] if is_writer(model) else new_parts(model)
 
 
 def add_ia3(
@@ -375,13 +409,13 @@ def add_ia3(
 ) -> PreTrainedModel:
     "Wrap the model with PEFT: the backbone is frozen; vectors that scale its layers, and the head, train"
     known = model.config.model_type in TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING
-    whole = [*new_parts(model), *missing]
+    whole = [*trained_parts(model), *missing]
     # layer by layer, and no task type, which would add the head as a whole: PEFT merges IA3 into single layers only
     layers = [name for name, part in model.named_modules() if any(True for _ in part.parameters(recurse=False))]
     config = IA3Config(
         target_modules=None if known else linear_layers(model),
         feedforward_modules=None if known else [],
-        modules_to_save=[name for name in layers if any(f".{part}." in f".{name}." for part in whole)],
+        modules_to_save=[name for name in layers if any(f".{part}." in f".{name}." for part in whole)] or None,
     )
     return get_peft_model(model, config)
 
@@ -397,12 +431,12 @@ def add_prompt(
     "Wrap the model with PEFT: the backbone is frozen; vectors in front of every text, and the head, train"
     set_seed(seed)
     config = kind(
-        task_type=TaskType.SEQ_CLS,
+        task_type=adapter_type(model),
         num_virtual_tokens=num_virtual_tokens,
         token_dim=model.get_input_embeddings().embedding_dim,
         num_layers=model.config.num_hidden_layers,
         num_attention_heads=model.config.num_attention_heads,
-        modules_to_save=[*new_parts(model), *missing],
+        modules_to_save=[*trained_parts(model), *missing] or None,
     )
     return get_peft_model(model, config)
 

@@ -59,7 +59,7 @@ class Rung:
     "One rung of the ladder: a baseline's prediction for each row, and its cost"
 
     name: str  # of the baseline, such as tfidf
-    predictions: np.ndarray | None  # class ids (rows,); None if it could not be fitted
+    predictions: np.ndarray | None  # class ids (rows,), or what the task predicts; None if it could not be fitted
     seconds: float  # to fit and to predict
     problem: str | None = None  # why it could not be fitted
 
@@ -287,9 +287,10 @@ def ladder(
     rows: Dataset,  # for every rung to predict
     objective: Objective,  # labels, their words and the rungs
     base: FrozenModel,  # the base model of the later rungs; loaded by the first that needs it
+    rungs: dict | None = None,  # name -> function; default: those of classification
 ) -> list[Rung]:
     "Return each rung's predictions and seconds, or its problem. Shared work counts for the first rung that needs it"
-    rungs = []
+    found, rungs = [], rungs or RUNGS
     hidden = in_notebook() or None  # None: if stderr is no terminal
     bar = tqdm(objective.baselines, desc="ladder", unit="rung", file=sys.stderr, disable=hidden, leave=False)
     for name in bar:
@@ -297,9 +298,9 @@ def ladder(
         start = time.perf_counter()
         predictions = problem = None
         try:
-            predictions = np.asarray(RUNGS[name](data, rows, base, objective))
+            predictions = rungs[name](data, rows, base, objective)
         except Exception as e:  # it costs neither the other rungs nor the model
             problem = f"{type(e).__name__}: {e}".splitlines()[0]
             logger.warning(f"the rung {name} could not be fitted ({problem})")
-        rungs.append(Rung(name, predictions, time.perf_counter() - start, problem))
-    return rungs
+        found.append(Rung(name, predictions, time.perf_counter() - start, problem))
+    return found

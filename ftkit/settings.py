@@ -34,10 +34,81 @@ SECTIONS = {
     "trainer": "Step 7. Training. Any other field of transformers.TrainingArguments may be added here.",
 }
 Auto = typing.Literal["auto"]  # a value that is found when the run starts
-TASKS = ["text-classification"]
 METRICS = ["accuracy", "f1_macro", "precision_macro", "recall_macro"]
 BEST_METRICS = [*METRICS, "loss"]  # the values of metric_for_best_model
 BASELINES = ["majority", "tfidf", "zero_shot", "few_shot", "frozen"]
+LOWER_IS_BETTER = {"loss", "perplexity", "mae", "mse", "hamming_loss"}  # metrics
+
+
+@dataclass(frozen=True)
+class TaskValues:
+    "What the keys that are `auto` become for a task, and what they may be"
+
+    baselines: list[str]  # the rungs of its ladder
+    metrics: list[str]  # the values of metric_for_best_model, the default first
+    model_name_or_path: str = "starter"
+    dataset_name: str | None = "starter"
+    max_seq_length: int = 128
+    method: str = "full"
+    learning_rate: float = 2e-4
+    per_device_train_batch_size: int = 32
+    per_device_eval_batch_size: int = 64
+
+    @property
+    def metric_for_best_model(self) -> str:
+        "Return the default"
+        return self.metrics[0]
+
+
+CLASSIFICATION, MULTI_LABEL, REGRESSION = "text-classification", "multi-label", "regression"
+GENERATION = "text-generation"
+HEADS = (CLASSIFICATION, MULTI_LABEL, REGRESSION)  # tasks whose model has a new head
+TASKS = {
+    CLASSIFICATION: TaskValues(BASELINES, BEST_METRICS),
+    MULTI_LABEL: TaskValues(
+        ["majority", "tfidf", "zero_shot", "frozen"],
+        ["f1_micro", "f1_macro", "hamming_loss", "subset_accuracy", "loss"],
+        dataset_name=None,
+    ),
+    REGRESSION: TaskValues(["median", "tfidf", "frozen"], ["mae", "mse", "spearman", "loss"], dataset_name=None),
+    GENERATION: TaskValues(
+        ["copy", "nearest", "zero_shot", "few_shot"],
+        ["loss", "perplexity"],
+        model_name_or_path="smol",
+        dataset_name="support",
+        max_seq_length=512,
+        method="lora",
+        learning_rate=1e-3,
+        per_device_train_batch_size=8,
+        per_device_eval_batch_size=8,
+    ),
+}
+AUTO = (  # keys that a task answers
+    "baselines",
+    "metric_for_best_model",
+    "model_name_or_path",
+    "dataset_name",
+    "max_seq_length",
+    "method",
+    "learning_rate",
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+)
+
+
+class AnyTask:
+    "The values of a key in all tasks, in their order"
+
+    def __init__(
+        self,
+        name: str,  # a field of `TaskValues`
+    ):
+        self.name = name
+
+    def __iter__(self):
+        return iter(dict.fromkeys(["auto", *(v for task in TASKS.values() for v in getattr(task, self.name))]))
+
+
 METHODS = ["full", "lora", "qlora", "ia3", "prompt", "prefix", "top_k", "head"]
 OWNED = {
     "output_dir": "every run gets its own folder: give --runs_dir and --run",
@@ -151,29 +222,44 @@ def key(
 class Settings:
     "The settings of one experiment. They are immutable: `replace` returns new ones."
 
-    task: str = key("objective", "text-classification", "what the model is trained to do", choices=TASKS)
+    task: str = key(
+        "objective",
+        CLASSIFICATION,
+        "what the model is trained to do: text-classification (one label), multi-label (any number of labels), "
+        "regression (a number), text-generation (an answer)",
+        choices=TASKS,
+    )
     baselines: list[str] = key(
-        "objective", list(BASELINES), "the rungs of the ladder that the model has to beat", choices=BASELINES
+        "objective", ["auto"], "the rungs of the ladder that the model has to beat", choices=AnyTask("baselines")
     )
     label_words: dict[str, str] = key(
         "objective",
         {},
         "words that stand for each label when the untrained model is asked "
         "(label: words; label: words); default: the label's name",
+        tasks=(CLASSIFICATION, MULTI_LABEL),
     )
-    num_shots: int = key("objective", 4, "labelled examples of each label in the prompt of the rung few_shot", low=1)
+    num_shots: int = key(
+        "objective",
+        4,
+        "examples in the prompt of the rung few_shot; of each label, if there are labels",
+        low=1,
+        tasks=(CLASSIFICATION, GENERATION),
+    )
 
     model_name_or_path: str = key(
         "model",
-        "starter",
-        "a name on the Hugging Face Hub, a folder, or `starter`: all-MiniLM-L6-v2 from the package index",
+        "auto",
+        "a name on the Hugging Face Hub, a folder, `starter` (all-MiniLM-L6-v2 from the package index), or `smol` "
+        "(SmolLM2-135M-Instruct: make smol)",
     )
     model_revision: str = key("model", "main", "the branch, tag or commit on the Hub")
 
     dataset_name: str | None = key(
         "data",
-        "starter",
-        "a data set on the Hub, or `starter`: the posts that come with ftkit; ignored if train_file is given",
+        "auto",
+        "a data set on the Hub, `starter` (posts that come with ftkit) or `support` (questions and answers); ignored "
+        "if train_file is given",
     )
     dataset_config_name: str | None = key("data", None, "the configuration of that data set")
     train_file: str | None = key(
@@ -186,9 +272,9 @@ class Settings:
     )
     test_file: str | None = key("data", None, "your own test rows; default: split off from the training rows")
     text_column_name: str | None = key(
-        "data", None, "the column with the text; default: found by name, then by content"
+        "data", None, "the column with the text, or the prompt; default: found by name, then by content"
     )
-    label_column_name: str | None = key("data", None, "the column with the label; default: found by name")
+    label_column_name: str | None = key("data", None, "the column with the label, or the response; default: found")
     encoding: str | None = key("data", None, "of the files, such as cp1252; default: found")
     delimiter: str | None = key("data", None, "of the files: comma, semicolon, tab or bar; default: found")
     quoting: str | None = key(
@@ -200,7 +286,9 @@ class Settings:
     column_names: list[str] = key("data", [], "of files without a header line, such as text, label", names=True)
     sheet_name: str | None = key("data", None, "of an Excel file; default: the first sheet")
     sql_query: str | None = key("data", None, "if train_file is the URL of a database")
-    ignore_labels: list[str] = key("data", [], "leave out the rows with these labels", names=True)
+    ignore_labels: list[str] = key(
+        "data", [], "leave out the rows with these labels", names=True, tasks=(CLASSIFICATION,)
+    )
     group_column_name: str | None = key(
         "data", None, "rows with the same value in this column stay on one side of a split"
     )
@@ -229,14 +317,29 @@ class Settings:
         "data", 42, "seed of the split and the samples; `seed` is that of the training", low=0, high=2**32 - 1
     )
 
-    max_seq_length: int = key("tokenizer", 128, "longer texts are cut to this many tokens", low=1)
+    max_seq_length: int = key("tokenizer", "auto", "longer texts are cut to this many tokens", low=1)
     pad_to_max_length: bool = key(
-        "tokenizer", False, "pad every text to max_seq_length, as old tutorials do; false: to the longest of its batch"
+        "tokenizer",
+        False,
+        "pad every text to max_seq_length, as old tutorials do; false: to the longest of its batch",
+        tasks=HEADS,
+    )
+    chat_template: str = key(
+        "tokenizer",
+        "auto",
+        "how roles become text: plain, alpaca or chatml; auto: the tokenizer's own, else plain",
+        tasks=(GENERATION,),
+    )
+    packing: bool = key(
+        "tokenizer",
+        False,
+        "join short rows into sequences of max_seq_length, without attention across rows",
+        tasks=(GENERATION,),
     )
 
     method: str = key(
         "model_init",
-        "full",
+        "auto",
         "which weights are trained: full, lora, qlora, ia3, prompt, prefix, top_k (the last layers, the head) or head",
         choices=METHODS,
     )
@@ -257,11 +360,22 @@ class Settings:
     num_resamples: int = key(
         "metrics", 2000, "bootstrap resamples behind the intervals of F1 and of differences", low=100
     )
+    max_generated_samples: int = key(
+        "metrics",
+        50,
+        "answers that are written for each split; the loss rests on all rows",
+        low=0,
+        tasks=(GENERATION,),
+    )
+    max_new_tokens: int = key("metrics", 64, "the longest answer, in tokens", low=1, tasks=(GENERATION,))
+    temperature: float = key(
+        "metrics", 0.0, "of sampling; 0: always the likeliest token", low=0, high=5, tasks=(GENERATION,)
+    )
 
     num_train_epochs: float = key("trainer", 3.0, "passes over the training rows", above=0)
-    learning_rate: float = key("trainer", 2e-4, "the peak, after warm-up", above=0)
-    per_device_train_batch_size: int = key("trainer", 32, "rows per step and device", low=1)
-    per_device_eval_batch_size: int = key("trainer", 64, "rows per batch when predicting", low=1)
+    learning_rate: float = key("trainer", "auto", "the peak, after warm-up", above=0)
+    per_device_train_batch_size: int = key("trainer", "auto", "rows per step and device", low=1)
+    per_device_eval_batch_size: int = key("trainer", "auto", "rows per batch when predicting", low=1)
     gradient_accumulation_steps: int = key("trainer", 1, "batches per update of the weights", low=1)
     warmup_steps: float = key("trainer", 0.1, "steps until the peak; below 1: the share of all steps", low=0)
     weight_decay: float = key("trainer", 0.01, "AdamW's pull of the weights towards zero", low=0)
@@ -270,6 +384,7 @@ class Settings:
         "none",
         "weight of each label in the loss: none, or balanced (rare labels count more)",
         choices=("none", "balanced"),
+        tasks=(CLASSIFICATION,),
     )
     train_sampling_strategy: str = key(
         "trainer",
@@ -279,9 +394,9 @@ class Settings:
     )
     metric_for_best_model: str = key(
         "trainer",
-        "accuracy",
+        "auto",
         "the validation metric that chooses the best epoch",
-        choices=BEST_METRICS,
+        choices=AnyTask("metrics"),
     )
     early_stopping_patience: int | None = key(
         "trainer", None, "stop after this many evaluations without a better metric_for_best_model", low=1
@@ -305,7 +420,11 @@ class Settings:
 
     def __post_init__(self):
         for f in KEYS.values():
-            object.__setattr__(self, f.name, parse_value(f, getattr(self, f.name)))
+            value = parse_value(f, getattr(self, f.name))
+            if is_auto(f.name, value):
+                value = getattr(TASKS[self.task], f.name)
+            object.__setattr__(self, f.name, list(value) if isinstance(value, list) else value)
+        check_task(self)
         for name, value in self.training_arguments.items():
             check_key(name, "trainer")
             if isinstance(value, str):
@@ -317,6 +436,9 @@ class Settings:
     ) -> "Settings":
         "Return these settings with some keys changed. Raises `UserError` if a key is unknown"
         own = {k: v for k, v in keys.items() if k in KEYS or k == "training_arguments"}
+        if own.get("task", self.task) != self.task:  # what the old task answered, the new one answers
+            old = TASKS[self.task]
+            own = {k: "auto" for k in AUTO if getattr(self, k) == getattr(old, k)} | own
         extra = {k: v for k, v in keys.items() if k not in own}
         return dataclasses.replace(self, **{"training_arguments": {**self.training_arguments, **extra}, **own})
 
@@ -332,8 +454,9 @@ class Settings:
         self,
         name: str,  # one of `SECTIONS`
     ) -> dict:
-        "Return the keys of one section with their values: the keyword arguments of that step's function"
-        keys = {f.name: getattr(self, f.name) for f in KEYS.values() if f.metadata["section"] == name}
+        "Return the task's keys of one section with their values: the keyword arguments of that step's function"
+        own = [f for f in KEYS.values() if f.metadata["section"] == name and serves(f, self.task)]
+        keys = {f.name: getattr(self, f.name) for f in own}
         return keys | (self.training_arguments if name == "trainer" else {})
 
     @classmethod
@@ -405,7 +528,54 @@ PRESETS = {
         per_device_train_batch_size=16,
         learning_rate=5e-5,
     ),
+    "smol-support": dict(task=GENERATION, lora_r=16, num_train_epochs=1, max_new_tokens=64),
+    "gpt2-instruct": dict(
+        task=GENERATION, model_name_or_path="gpt2", dataset_name="tatsu-lab/alpaca", max_train_samples=2000
+    ),
 }
+
+
+def serves(
+    f: dataclasses.Field,  # the key
+    task: str,  # the value of `task`
+) -> bool:
+    "Return whether a key belongs to a task"
+    return task in f.metadata.get("tasks", TASKS)
+
+
+def is_auto(
+    name: str,  # of a key
+    value: object,  # as given
+) -> bool:
+    "Return whether the task answers a key"
+    return name in AUTO and (value == ["auto"] or isinstance(value, str) and value.strip().lower() == "auto")
+
+
+def check_task(
+    settings: Settings,  # with all values
+) -> None:
+    "Raise `UserError` for a key that was set and belongs to other tasks, and for a rung or metric of another task"
+    task = settings.task
+    for f in KEYS.values():
+        value = getattr(settings, f.name)
+        if not serves(f, task) and value != default_of(f):
+            raise UserError(
+                f"{f.name} = {quote(value)}: is a key of task = {' and '.join(f.metadata['tasks'])}, "
+                f"and here task = {task}. Leave it out."
+            )
+    for name, known in (("baselines", TASKS[task].baselines), ("metric_for_best_model", TASKS[task].metrics)):
+        value = getattr(settings, name)
+        for item in value if isinstance(value, list) else [value]:
+            if item not in known:
+                raise UserError(
+                    f"{name} = {quote(item)}: not a choice for task = {task}.{did_you_mean(item, known)} "
+                    f"Choices: {', '.join(known)}."
+                )
+
+
+def default_of(f: dataclasses.Field) -> object:
+    "Return the default of a key"
+    return f.default if f.default is not dataclasses.MISSING else f.default_factory()
 
 
 def check_key(
@@ -458,6 +628,8 @@ def parse_value(
 ) -> object:
     "Return a value as the key's type. Raises `UserError` if it does not fit or is out of the key's limits"
     where = where or f.name
+    if is_auto(f.name, value):
+        return "auto"
     if f.metadata.get("names") and isinstance(value, str):
         value = split_names(value)
     if isinstance(value, bool) and str(value).lower() in f.metadata.get("choices", ()):
@@ -661,7 +833,7 @@ def describe_type(kind) -> str:
 
 def example_value(f: dataclasses.Field) -> str:
     "Return a valid value of a key, for an error message"
-    default = f.default if f.default is not dataclasses.MISSING else f.default_factory()
+    default = getattr(TASKS[CLASSIFICATION], f.name, None) or default_of(f)
     if default or default is False:
         return format_value(default)
     return {"label_words": "negative: bad; positive: good"}.get(

@@ -26,6 +26,7 @@ from .model import context_length, load_config, resolve_model
 def load_tokenizer(
     model_name_or_path: str,  # a name on the Hub, a folder, or "starter"
     model_revision: str = "main",  # branch, tag or commit on the Hub
+    keep_template: bool = False,  # keep the model's chat template, which a classifier has no use for
 ) -> PreTrainedTokenizerBase:
     """Return the model's tokenizer, with a pad token, the model's limit, padding and truncating on the right.
 
@@ -40,7 +41,8 @@ def load_tokenizer(
             name, revision=model_revision, trust_remote_code=False, split_special_tokens=True, **sides
         )
     check_vocabulary(tokenizer, config, model_name_or_path)
-    tokenizer.chat_template = None  # a template that runs code, for chats: a classifier has no use for it
+    if not keep_template:
+        tokenizer.chat_template = None  # a program in Jinja
     tokenizer.model_max_length = min(tokenizer.model_max_length, context_length(config) or sys.maxsize)
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
@@ -186,7 +188,11 @@ def model_columns(
     tokens: Dataset,  # from `tokenize`
 ) -> list[str]:
     "Return the columns that a batch for the model has"
-    return [n for n in ("input_ids", "attention_mask", "token_type_ids", "labels") if n in tokens.column_names]
+    return [
+        n
+        for n in ("input_ids", "attention_mask", "token_type_ids", "position_ids", "labels")
+        if n in tokens.column_names
+    ]
 
 # %% ../nbs/04_tokenizer.ipynb #c025
 def padding_share(
@@ -231,19 +237,18 @@ def count_cut(
 
 
 def unknown_shares(
-    tokens: Dataset,  # one split, from `tokenize`, with `labels`
+    tokens: Dataset,  # one split, from `tokenize`
     tokenizer: PreTrainedTokenizerBase,  # that made them
+    groups: dict[str, np.ndarray | slice],  # name, such as a label -> the rows that belong to it
 ) -> dict[str, float]:
-    "Return label -> share of tokens that stand for something the tokenizer does not know, 0 to 1"
-    unknown, names = tokenizer.unk_token_id, tokens.features["labels"].names
+    "Return name -> share of its tokens that stand for something the tokenizer does not know, 0 to 1"
+    unknown = tokenizer.unk_token_id
     if unknown is None or unknown in (tokenizer.eos_token_id, tokenizer.pad_token_id):  # byte-level: all is known
-        return dict.fromkeys(names, 0.0)
+        return dict.fromkeys(groups, 0.0)
     special = set(tokenizer.all_special_ids) - {unknown}
-    counts, found = np.zeros(len(names)), np.zeros(len(names))
-    for ids, label in zip(tokens["input_ids"], tokens["labels"]):
-        counts[label] += sum(i not in special for i in ids)
-        found[label] += ids.count(unknown)
-    return {name: float(share) for name, share in zip(names, found / np.maximum(counts, 1))}
+    counts = np.array([[sum(i not in special for i in ids), ids.count(unknown)] for ids in tokens["input_ids"]])
+    sums = {name: counts[rows].sum(0) for name, rows in groups.items()}
+    return {name: float(found / max(total, 1)) for name, (total, found) in sums.items()}
 
 # %% ../nbs/04_tokenizer.ipynb #c046
 def pooled_position(

@@ -39,7 +39,7 @@ from .model_init import is_adapter, trainable_share, weights_sha256
 from .runs.checkpoints import find_newest
 from .runs.folder import RunFolder
 from .runs.session import check_first_weights, is_resumed_from_checkpoint, restart_run
-from .settings import Settings, matches_type
+from .settings import LOWER_IS_BETTER, Settings, matches_type
 from .tasks.base import Task
 from .tokenizer import model_columns
 from ftkit.training.callbacks import (
@@ -91,6 +91,7 @@ def training_arguments(
         "warmup_steps": warmup_steps,
         "weight_decay": weight_decay,
         "metric_for_best_model": metric_for_best_model,
+        "greater_is_better": metric_for_best_model not in LOWER_IS_BETTER,
         "seed": seed,
         **machine_defaults(),
         **fields,
@@ -304,8 +305,7 @@ def make_trainer(
             processing_class=tokenizer,
             callbacks=[*callbacks, EvaluateAtEnd(), StopAtStep()],
             sampler=EpochSampler(lengths, args.train_batch_size, strategy, settings.seed),
-            preprocess_logits_for_metrics=first_output,
-            **trainer_kwargs,
+            **{"preprocess_logits_for_metrics": first_output, **trainer_kwargs},
         )
     except (ValueError, ImportError, RuntimeError) as e:  # a field that this machine does not support
         if is_out_of_memory(e):
@@ -459,7 +459,7 @@ def train_with_retry(
     """
     while True:
         keys = settings.section("model") | settings.section("model_init")
-        model = model or task.load_model(tokens, tokenizer, seed=settings.seed, **keys)
+        model = model or task.load_model(run.labels, tokenizer, seed=settings.seed, **keys)
         run.update(trainable=trainable_share(model))
         pieces = task.trainer_kwargs(tokens, tokenizer, settings)
         try:

@@ -27,7 +27,7 @@ from ftkit.tokenizer import model_columns
 from ftkit.trainer import check_can_finish
 from ftkit.training.forecast import Forecast, count_free_disk, forecast_disk, make_forecast
 from ftkit.training.hardware import count_usable_memory, pick_device
-from ftkit.training.trial import Trial, unchanged
+from ftkit.training.trial import Trial, count_answers, unchanged
 
 OK, WARN, REFUSE = "ok", "warn", "refuse"
 MANY_UNKNOWN = 0.2  # share of a label's tokens that the tokenizer does not know
@@ -81,8 +81,15 @@ class Plan:
 
     @property
     def labels(self) -> list[str]:
-        "Return the label names"
-        return self.tokens["train"].features["labels"].names
+        "Return the label names; empty if the task has none"
+        return self.report["labels"]
+
+    def groups(
+        self,
+        split: str = "train",  # or another
+    ) -> dict[str, np.ndarray]:
+        "Return label -> whether each row has it (rows,)"
+        return self.task.groups(self.tokens[split], self.labels)
 
     @cached_property
     def pieces(self) -> dict:
@@ -97,7 +104,7 @@ class Plan:
     def load_model(self) -> None:
         "Load the model with its first weights"
         keys = self.settings.section("model") | self.settings.section("model_init")
-        self.model = self.task.load_model(self.tokens, self.tokenizer, seed=self.settings.seed, **keys)
+        self.model = self.task.load_model(self.labels, self.tokenizer, seed=self.settings.seed, **keys)
 
     def take_model(self) -> PreTrainedModel | None:
         "Return the model and forget it, so that its memory is free when the training forgets it too"
@@ -154,7 +161,9 @@ def run_checks(
         plan.model.to(pick_device()).eval()
         findings = []
         for name, check in chosen.items():
-            findings.append(Finding(name, *check(plan)))
+            if (found := check(plan)) is None:  # it does not concern this task
+                continue
+            findings.append(Finding(name, *found))
             if findings[-1].level == REFUSE:
                 raise UserError(str(findings[-1]))
             if findings[-1].level == WARN:
@@ -175,7 +184,7 @@ def first_rows(
 def run_model(
     plan: Plan,  # its model
     rows: list[dict],  # of tokens
-    total: int | None = None,  # rows of the update that they are part of; default: these
+    total: int | None = None,  # answers in the update that they are part of; default: in these
     model: PreTrainedModel | None = None,  # default: that of the plan
 ) -> tuple[torch.Tensor, torch.Tensor]:
     "Return logits (rows, labels) and the loss of a batch"
@@ -183,7 +192,7 @@ def run_model(
     batch = plan.pieces["data_collator"](rows).to(model.device)
     labels = batch.pop("labels")
     outputs = model(**batch)
-    return outputs["logits"].float(), plan.pieces["compute_loss_func"](outputs, labels, total or len(rows))
+    return outputs["logits"].float(), plan.pieces["compute_loss_func"](outputs, labels, total or count_answers(labels))
 
 
 def check_tokenizer(plan: Plan) -> tuple:
@@ -208,6 +217,7 @@ def check_padding(plan: Plan) -> tuple:
     pair = [rows[0], rows[-1]]
     with torch.no_grad():
         alone, together = run_model(plan, pair[:1])[0][0], run_model(plan, pair)[0][0]
+        together = together[: len(alone)]  # of a model that answers at each token
     gap, side = float((alone - together).abs().max()), plan.tokenizer.padding_side
     if gap > 1e-3 * max(1.0, float(alone.abs().max())):
         fix = f"The tokenizer pads on the {side}: load it with load_tokenizer and the model with load_model."
@@ -218,18 +228,21 @@ def check_padding(plan: Plan) -> tuple:
 def check_length(plan: Plan) -> tuple:
     why = "What is cut off, the model never sees."
     limit, rows = plan.settings.max_seq_length, plan.report["train"]["rows"]
-    lengths, labels = np.array(plan.tokens["train"]["length"]), np.array(plan.tokens["train"]["labels"])
-    shares = {name: float(np.mean(lengths[labels == i] >= limit)) for i, name in enumerate(plan.labels) if i in labels}
-    cut, worst = plan.report["train"].get("cut", 0), max(shares, key=shares.get)
+    lengths, cut = np.array(plan.tokens["train"]["length"]), plan.report["train"].get("cut", 0)
+    shares = {name: float(np.mean(lengths[has] >= limit)) for name, has in plan.groups().items() if has.any()}
+    worst = max(shares, key=shares.get, default=None)
     seen = f"{cut:,} of {rows:,} training texts are cut at {limit} tokens"
-    if cut and (cut > MANY_CUT * rows or shares[worst] > MANY_CUT):
+    if cut and (cut > MANY_CUT * rows or worst and shares[worst] > MANY_CUT):
         room = plan.tokenizer.model_max_length
         more = f"Write max_seq_length = {min(2 * limit, room)}." if room > limit else "The model reads no more."
-        return WARN, f"{seen}, most of them of {worst} ({shares[worst]:.0%})", why, more
+        most = f", most of them of {worst} ({shares[worst]:.0%})" if worst else ""
+        return WARN, f"{seen}{most}", why, more
     return OK, seen, why
 
 
-def check_label_map(plan: Plan) -> tuple:
+def check_label_map(plan: Plan) -> tuple | None:
+    if not plan.labels:
+        return None
     why = "Else the answers get each other's names."
     config, names = plan.model.config, plan.labels
     if [config.id2label.get(i) for i in range(len(names))] != names or config.num_labels != len(names):
@@ -238,12 +251,11 @@ def check_label_map(plan: Plan) -> tuple:
     return OK, f"{len(names)} labels have the same ids in the model and in the data", why
 
 
-def check_labels(plan: Plan) -> tuple:
+def check_labels(plan: Plan) -> tuple | None:
+    if not plan.labels:
+        return None
     why = "A label without rows is neither learned nor scored."
-    missing = {
-        split: [name for i, name in enumerate(plan.labels) if i not in set(plan.tokens[split]["labels"])]
-        for split in plan.tokens
-    }
+    missing = {split: [name for name, has in plan.groups(split).items() if not has.any()] for split in plan.tokens}
     unseen = [n for n in missing["train"] if any(n not in gone for split, gone in missing.items() if split != "train")]
     if unseen:
         seen = f"no training row has the label {describe_labels(unseen)}, but other rows do"
@@ -257,23 +269,24 @@ def check_labels(plan: Plan) -> tuple:
 
 
 def check_first_loss(plan: Plan) -> tuple:
-    why = "A new head that knows nothing has about the logarithm of the number of labels."
+    why = "A model that knows nothing of the task has about the loss of guessing."
     with torch.no_grad():
         loss = float(run_model(plan, first_rows(plan))[1])
-    expected = f"ln {len(plan.labels)} = {math.log(len(plan.labels)):.2f}"
+    expected = plan.task.expected_loss(plan.labels)
     if not math.isfinite(loss):
         return WARN, f"the loss before training is {loss}", why, "Look at the weights of the base model."
-    return OK, f"the loss before training is {loss:.2f}, next to {expected}", why
+    return OK, f"the loss before training is {loss:.2f}" + (f", next to {expected}" if expected else ""), why
 
 
 def check_accumulation(plan: Plan) -> tuple:
     why = "Else the batch size changes the step, not the memory alone."
     rows = first_rows(plan)
+    total = count_answers(plan.pieces["data_collator"](rows)["labels"])
 
     def norm(size):
         plan.model.zero_grad()
         for i in range(0, len(rows), size):
-            run_model(plan, rows[i : i + size], len(rows))[1].backward()
+            run_model(plan, rows[i : i + size], total)[1].backward()
         gradients = [p.grad for p in plan.model.parameters() if p.grad is not None]
         return float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
 

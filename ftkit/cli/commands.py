@@ -117,8 +117,9 @@ def print_result(tuned) -> None:
     record, headline = tuned.record, tuned.task.headline
     print_lines(f"{'rung':<12} {headline:>8}   interval          seconds")
     for row in ladder_rows(record):
-        interval = f"[{row['from']:.3f}, {row['to']:.3f}]"
-        print_lines(f"{row['rung']:<12} {row[headline]:>8.3f}   {interval} {row['seconds']:>10}")
+        interval = "" if row["from"] is None else f"[{row['from']:.3f}, {row['to']:.3f}]"
+        score = "-" if row[headline] is None else f"{row[headline]:.3f}"
+        print_lines(f"{row['rung']:<12} {score:>8}   {interval:<14} {row['seconds']:>10}")
     for rung, problem in record["unfitted"].items():
         print_lines(f"{rung:<12} could not be fitted ({problem})")
     print_lines("", *(v["text"] for v in record["verdicts"]))
@@ -169,7 +170,7 @@ def evaluate(args):
 
 def add_predict(parser):
     add_run(parser)
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify; - reads them from standard input")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to answer; - reads them from standard input")
     parser.add_argument("--file", metavar="F", help="texts from a file's text column; a .txt has a text in each line")
     parser.add_argument(
         "--text_column_name",
@@ -208,6 +209,7 @@ def predict(args):
         rows = run.predict(texts, bar.update)
     if args.out:
         options = {"separator": SEPARATORS[args.separator], "bom": args.bom, "force": args.force}
+        options["keys"] = run.task.answer_keys
         changed = write_rows(Path(args.out), texts, rows, others, **options)
         guarded = (
             f"; {changed:,} texts that a spreadsheet would take for a formula have a ' in front" if changed else ""
@@ -217,8 +219,16 @@ def predict(args):
         if args.json:
             print_json(row)
         else:
-            answer = (row["label"], f"{row['score']:.3f}") if "label" in row else ("error", row["error"])
-            print_lines("\t".join([*map(escape_controls, answer), repr(show_pair(text))]), keep="\t")
+            answer = ("error", row["error"]) if "error" in row else [row[key] for key in run.task.answer_keys]
+            shown = [escape_controls(format_answer(value)) for value in answer]
+            print_lines("\t".join([*shown, repr(show_pair(text))]), keep="\t")
+
+
+def format_answer(value: object) -> str:
+    "Return a value of an answer for a person to read"
+    from ftkit.serving.batch import spell_answer
+
+    return f"{value:.3f}" if isinstance(value, float) else str(spell_answer(value)) or "none"
 
 
 def read_texts(run, args) -> tuple[list, dict[str, list]]:
@@ -340,7 +350,7 @@ COMMANDS = {
     for command in (
         Command("train", "run an experiment", add_train, train, takes_training_arguments=True),
         Command("evaluate", "score a run's model on labelled rows", add_evaluate, evaluate),
-        Command("predict", "classify texts with a run's model", add_predict, predict),
+        Command("predict", "answer texts with a run's model", add_predict, predict),
         Command("check", "examine labelled rows without training", add_check, check),
         Command("forecast", "say what a training would take", add_forecast, forecast, takes_training_arguments=True),
         Command("runs", "list the runs, or compare two of them", add_runs, runs),

@@ -132,9 +132,10 @@ def add_keys(
     defaults = Settings()
     for section, text in SECTIONS.items():
         group = parser.add_argument_group(f"[{section}]", text)
-        for name in defaults.section(section):
+        for name in (name for name, f in KEYS.items() if f.metadata["section"] == section):
             default = format_value(getattr(defaults, name)) or "none"
-            help_text = f"{KEYS[name].metadata['help']} (default: {default})".replace("%", "%%")
+            tasks = f", task = {' or '.join(only)}" if (only := KEYS[name].metadata.get("tasks")) else ""
+            help_text = f"{KEYS[name].metadata['help']} (default: {default}{tasks})".replace("%", "%%")
             alone = {"nargs": "?", "const": "true"} if TYPES[name] is bool else {}
             group.add_argument(f"--{name}", metavar="VALUE", default=argparse.SUPPRESS, help=help_text, **alone)
 

@@ -5,7 +5,7 @@ from markupsafe import Markup
 
 from ftkit.panels.controls import LABEL
 from ftkit.panels.views import button, describe_fault, html, line, row
-from ftkit.views.html import shorten
+from ftkit.views.html import format_cell, shorten
 
 
 class Attempt:
@@ -77,10 +77,8 @@ def answer_html(
             return line(after["error"])
         chips = Markup("").join(Markup("<span>{}</span>").format(shorten(t, limit=40)) for t in tokens)
         rows = Markup("").join(
-            Markup("<tr><th>{}</th><td>{}</td><td>{}</td></tr>").format(
-                shorten(name, limit=60), bar(before["scores"][name]), bar(share, name == after["label"])
-            )
-            for name, share in after["scores"].items()
+            Markup("<tr><th>{}</th><td>{}</td><td>{}</td></tr>").format(shorten(name, limit=60), old, new)
+            for name, old, new in compare_answers(before, after)
         )
         found += Markup(
             '<table class="ftkit ftkit-try mathjax_ignore"><thead><tr><th>label</th><th>before training</th>'
@@ -88,6 +86,17 @@ def answer_html(
             "<b>{} tokens</b> {}</div>"
         ).format(rows, len(tokens), chips)
     return found
+
+
+def compare_answers(
+    before: dict,  # what the model said before its training
+    after: dict,  # and after it
+) -> list[tuple]:
+    "Return (name, before, after): the probability of each label, or for other tasks each part of the answer"
+    if "scores" not in after:
+        return [(name, format_cell(before.get(name)), format_cell(value)) for name, value in after.items()]
+    chosen = after["labels"] if "labels" in after else [after["label"]]
+    return [(name, bar(before["scores"][name]), bar(x, name in chosen)) for name, x in after["scores"].items()]
 
 
 def bar(

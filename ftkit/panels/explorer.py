@@ -56,21 +56,28 @@ class Explorer:
         self.widget.layout.display = "none" if self.rows is None else None
         if self.rows is None:
             return
-        labels = list(self.rows.label.cat.categories)
+        labels = self.rows.attrs["labels"]
         self.silent = True
         for control in (self.true, self.predicted):
             control.options = [ANY, *labels]
             control.value = ANY
+            control.layout.display = None if labels else "none"
         self.kind.value, self.search.value = "errors", ""
         self.silent = False
-        self.counts = pd.crosstab(self.rows.label, self.rows.predicted, dropna=False)
-        self.grid.children = self.build_grid(labels)
+        self.grid.children = self.build_grid(labels) if self.has_matrix() else []
         self.show(0)
 
+    def has_matrix(self) -> bool:
+        "Return whether each row has one of a few labels. Counts them"
+        labels, single = self.rows.attrs["labels"], all(len(names) == 1 for names in self.rows.names)
+        if not single or not 0 < len(labels) <= MOST_CELLS:
+            return False
+        true, predicted = (pd.Categorical(self.rows[column], labels) for column in ("label", "predicted"))
+        self.counts = pd.crosstab(true, predicted, dropna=False)
+        return True
+
     def build_grid(self, labels: list[str]) -> list[widgets.Widget]:
-        "Return the confusion matrix as buttons; nothing for many labels, as the lists do the same"
-        if len(labels) > MOST_CELLS:
-            return []
+        "Return the confusion matrix as buttons"
         share = self.counts / np.maximum(self.counts.sum(axis=1).to_numpy()[:, None], 1)
         cell = widgets.Layout(width="auto", margin="1px")
         children = [html(Markup('<div class="ftkit-corner">true ↓ predicted →</div>'))]
@@ -121,9 +128,9 @@ class Explorer:
         keep = pd.Series(True, index=rows.index)
         if self.kind.value == "errors":
             keep &= rows.wrong
-        for column, control in (("label", self.true), ("predicted", self.predicted)):
+        for column, control in (("names", self.true), ("said", self.predicted)):
             if control.value != ANY:
-                keep &= rows[column] == control.value
+                keep &= rows[column].map(lambda names, wanted=control.value: wanted in names)
         if words := self.search.value.strip():
             keep &= rows.text.str.contains(words, case=False, regex=False)
         return rows[keep]
@@ -139,29 +146,84 @@ class Explorer:
         "Return the matrix and the most confident errors"
         if self.rows is None:
             return Markup("")
-        labels = list(self.rows.label.cat.categories)
-        matrix = [{"true ↓ predicted →": t, **{p: int(self.counts.loc[t, p]) for p in labels}} for t in labels]
-        wrong = self.rows[self.rows.wrong]
+        labels, table = self.rows.attrs["labels"], Markup("")
+        if self.has_matrix():
+            table = table_html(
+                [{"true ↓ predicted →": t, **{p: int(self.counts.loc[t, p]) for p in labels}} for t in labels]
+            )
         title = Markup("<h4>Where it is wrong: validation rows</h4>")
-        return (
-            title + (table_html(matrix) if len(labels) <= MOST_CELLS else "") + rows_html(wrong, 0, len(self.rows), 10)
-        )
+        return title + table + rows_html(self.rows[self.rows.wrong], 0, len(self.rows), 10)
 
 
 def read_errors(
     predictions: pd.DataFrame,  # of a run
 ) -> pd.DataFrame | None:
-    "Return the validation rows, wrong and confident ones first. None if the task has no labels"
-    if not {"label", "predicted", "logits"} <= set(predictions.columns):
+    """Return the validation rows, the worst first, as a person reads them. None if there are none.
+
+    `label` and `predicted` as text, `names` and `said` as lists of labels, `wrong`, and a number with the name
+    `attrs["measure"]`. `attrs["labels"]` has the labels to choose from.
+    """
+    if not {"label", "predicted"} <= set(predictions.columns):
         return None
-    rows = predictions[predictions.split == "validation"]
-    if not len(rows) or not hasattr(rows.label, "cat"):
+    rows = predictions[predictions.split == "validation"].reset_index(drop=True)
+    if not len(rows):
         return None
-    confidence = softmax(np.stack(rows.logits), axis=-1).max(-1)
-    wrong = rows.label.astype(str) != rows.predicted.astype(str)
-    found = rows[["text", "label", "predicted"]].assign(confidence=confidence, wrong=wrong)
-    found["text"] = found.text.astype(str)
-    return found.sort_values(["wrong", "confidence"], ascending=False, kind="stable").reset_index(drop=True)
+    labels, measure, found = next(reading for reads, reading in READINGS if reads(rows))(rows)
+    found["text"] = rows.text.astype(str)
+    found = found.sort_values(["wrong", "number"], ascending=False, kind="stable").reset_index(drop=True)
+    found.attrs |= {"labels": labels, "measure": measure}
+    return found
+
+
+def read_labels(rows: pd.DataFrame) -> tuple:
+    "Return labels, name of the number, and rows that have one label each"
+    label, predicted = rows.label.astype(str), rows.predicted.astype(str)
+    number = softmax(np.stack(rows.logits), axis=-1).max(-1) if "logits" in rows else 1.0
+    found = pd.DataFrame({"label": label, "predicted": predicted, "number": number, "wrong": label != predicted})
+    return (
+        list(rows.label.cat.categories),
+        "confidence",
+        found.assign(names=[(x,) for x in label], said=[(x,) for x in predicted]),
+    )
+
+
+def read_lists(rows: pd.DataFrame) -> tuple:
+    "Return labels, name of the number, and rows that have any number of labels"
+    names, said = ([tuple(row) for row in rows[column]] for column in ("label", "predicted"))
+    number = [float(len(set(a) ^ set(b))) for a, b in zip(names, said)]
+    shown = {c: [", ".join(row) or "none" for row in v] for c, v in (("label", names), ("predicted", said))}
+    found = pd.DataFrame({**shown, "number": number, "wrong": np.array(number) > 0})
+    labels = sorted({name for row in (*names, *said) for name in row})
+    return labels, "labels wrong", found.assign(names=names, said=said)
+
+
+def read_numbers(rows: pd.DataFrame) -> tuple:
+    "Return no labels, name of the number, and rows that have a number"
+    number = (rows.predicted - rows.label).abs()
+    shown = {column: [f"{value:.4g}" for value in rows[column]] for column in ("label", "predicted")}
+    return (
+        [],
+        "error",
+        pd.DataFrame(
+            {**shown, "number": number, "wrong": number > 0, "names": [()] * len(rows), "said": [()] * len(rows)}
+        ),
+    )
+
+
+def read_texts(rows: pd.DataFrame) -> tuple:
+    "Return no labels, name of the number, and rows that have a text"
+    label, predicted = rows.label.astype(str), rows.predicted.astype(str)
+    number = rows["loss"] if "loss" in rows else 0.0
+    found = pd.DataFrame({"label": label, "predicted": predicted, "number": number, "wrong": label != predicted})
+    return [], "loss", found.assign(names=[()] * len(rows), said=[()] * len(rows))
+
+
+READINGS = (  # whether rows are of a kind, and how they are read
+    (lambda rows: hasattr(rows.label, "cat"), read_labels),
+    (lambda rows: hasattr(rows.label.iloc[0], "__len__") and not isinstance(rows.label.iloc[0], str), read_lists),
+    (lambda rows: pd.api.types.is_numeric_dtype(rows.label), read_numbers),
+    (lambda rows: True, read_texts),
+)
 
 
 def rows_html(
@@ -174,8 +236,9 @@ def rows_html(
     first, last = page * size, min((page + 1) * size, len(rows))
     shown = rows.iloc[first:last]
     count = f"rows {first + 1:,} to {last:,} of {len(rows):,}" if len(rows) else "no such row"
+    measure = rows.attrs.get("measure", "confidence")
     records = [
-        {"text": r.text, "true": str(r.label), "predicted": str(r.predicted), "confidence": float(r.confidence)}
+        {"text": r.text, "true": r.label, "predicted": r.predicted, measure: float(r.number)}
         for r in shown.itertuples()
     ]
     table = table_html(records) if records else ""

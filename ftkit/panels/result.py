@@ -16,7 +16,7 @@ from ftkit.panels.explorer import Explorer
 from ftkit.panels.views import View, describe_fault, guarded, html, line, row
 from ftkit.runs.folder import RunFolder
 from ftkit.views.html import format_cell
-from ftkit.views.scores import describe_looks, describe_result, ladder_rows, spell_metric
+from ftkit.views.scores import describe_looks, describe_result, is_better, ladder_rows, show_verdict, spell_metric
 
 
 class ResultView(View):
@@ -109,8 +109,7 @@ def conclude(
         return "There was no baseline to compare it with."
     groups = {"better than": [], "worse than": [], "not significantly different from": []}
     for v in verdicts:
-        sure = v["p"] <= 1 - confidence_level
-        kind = 2 if not sure else 0 if v["difference"] > 0 else 1
+        kind = {True: 0, False: 1, None: 2}[is_better(v, confidence_level)]
         list(groups.values())[kind].append(v["b"])
     if len(groups["better than"]) == len(verdicts):
         return (
@@ -131,39 +130,38 @@ def spell_list(
 
 def ladder_part(folder: RunFolder, record: dict) -> Markup:
     "Return the ladder: each score with its interval, as a number and as a mark on a line from 0 to 1"
-    headline, rows = record["headline"], []
-    against = {verdict["b"]: describe_difference(verdict) for verdict in record["verdicts"] or []}
+    headline, rows, verdicts = record["headline"], [], record["verdicts"] or []
+    against = {verdict["b"]: show_verdict(verdict) for verdict in verdicts}
+    unit = next((verdict.get("unit", "points") for verdict in verdicts), "")
+    end = max([1.0, *(rung["to"] or rung[headline] or 0.0 for rung in ladder_rows(record))])
     for rung in ladder_rows(record):
-        score = Interval(rung[headline], rung["from"], rung["to"], 0)
+        score = None if rung[headline] is None else Interval(rung[headline], rung["from"], rung["to"], 0)
         rows.append(
             Markup("<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td class='n'>{} s</td></tr>").format(
-                rung["rung"], str(score), interval_mark(score), against.get(rung["rung"], ""), rung["seconds"]
+                rung["rung"],
+                str(score or "–"),
+                interval_mark(score, end) if score else "",
+                against.get(rung["rung"], ""),
+                rung["seconds"],
             )
         )
     return Markup(
         '<h4>The ladder</h4><div class="ftkit-scroll"><table class="ftkit mathjax_ignore"><thead><tr><th>rung</th>'
-        "<th>test {}</th><th></th><th>fine-tuned is, in points</th><th>time</th></tr></thead>"
+        "<th>test {}</th><th></th><th>fine-tuned is{}</th><th>time</th></tr></thead>"
         "<tbody>{}</tbody></table></div>"
-    ).format(spell_metric(headline), Markup("").join(rows))
-
-
-def describe_difference(
-    verdict: dict,  # of run.json
-) -> str:
-    "Return the difference of a verdict in points, with its interval and p"
-    value, low, high = (100 * verdict[key] for key in ("difference", "low", "high"))
-    p = f"p = {verdict['p']:.3f}" if verdict["p"] >= 0.001 else "p < 0.001"
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}], {p}"
+    ).format(spell_metric(headline), f", in {unit}" if unit else "", Markup("").join(rows))
 
 
 def interval_mark(
-    score: Interval,  # between 0 and 1
+    score: Interval,  # between 0 and the end
+    end: float = 1.0,  # of the line
 ) -> Markup:
     "Return an interval as a bar with a point"
-    low, high = (score.value if end is None else end for end in (score.low, score.high))
+    low, high = (score.value if x is None else x for x in (score.low, score.high))
+    low, high, value = (min(max(x / end, 0.0), 1.0) for x in (low, high, score.value))
     return Markup(
         '<span class="ftkit-interval"><i style="left:{:.1f}%;width:{:.1f}%"></i><b style="left:{:.1f}%"></b></span>'
-    ).format(100 * low, 100 * (high - low), 100 * score.value)
+    ).format(100 * low, 100 * (high - low), 100 * value)
 
 
 PARTS: dict[str, Callable[[RunFolder, dict], Markup]] = {

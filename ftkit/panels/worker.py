@@ -16,7 +16,7 @@ from ftkit.errors import RunFailed, UserError, escape_controls, redact
 from ftkit.files.atomic import sha256_json
 from ftkit.panels.files import store
 from ftkit.runs.folder import to_json_value
-from ftkit.settings import Settings
+from ftkit.settings import Settings, format_value
 
 SHOWN_ROWS = 10
 MOST_BYTES = 20_000_000  # of a file that is read again for the names of its columns
@@ -66,7 +66,6 @@ class Desk:
         except UserError as e:
             return {"error": str(e), "columns": read_columns(settings)}
         first = data["train"].select(range(min(SHOWN_ROWS, len(data["train"]))))
-        names = first.features["label"].names if hasattr(first.features["label"], "names") else None
         return {
             "lines": [*report["lines"], *report["notes"]],
             "labels": report["labels"],
@@ -75,7 +74,8 @@ class Desk:
             "label_column": report["label_column"],
             "counts": {split: report[split]["labels"] for split in data},
             "rows": [
-                {"text": str(row["text"]), "label": names[row["label"]] if names else row["label"]} for row in first
+                {"text": str(row["text"]), "label": shown}
+                for row, shown in zip(first, spell_labels(first, report["labels"]))
             ],
         }
 
@@ -103,13 +103,14 @@ class Desk:
         from ftkit.checks.preflight import Plan
         from ftkit.fine_tuning import TASKS, with_limit
         from ftkit.objective import Objective
-        from ftkit.tokenizer import load_tokenizer
         from ftkit.trainer import training_arguments
 
         args, task = training_arguments(**settings.section("trainer")), TASKS[settings.task]
         data, report = self.read_rows(settings)
         model_keys, rows_key = settings.section("model"), self.memory.kept["rows"][0]
-        tokenizer = self.memory.get("tokenizer", model_keys, lambda: load_tokenizer(**model_keys))
+        tokenizer = self.memory.get(
+            "tokenizer", [settings.task, model_keys], lambda: task.load_tokenizer(**model_keys)
+        )
         settings = with_limit(settings, tokenizer)
         length = settings.section("tokenizer")
         tokens = self.memory.get(
@@ -121,7 +122,8 @@ class Desk:
 
     def model_key(self, plan) -> list:
         "Return what the model before its training depends on"
-        return [plan.settings.section("model"), plan.settings.section("model_init"), plan.labels, plan.settings.seed]
+        keys = [plan.settings.section(name) for name in ("model", "model_init")]
+        return [plan.task.name, *keys, plan.labels, plan.settings.seed]
 
     def forecast(self, settings: dict, runs_dir: str, measure: bool = True) -> dict:
         "Return the forecast. Trial steps run if model or method have changed, and if `measure` allows it"
@@ -168,6 +170,15 @@ class Desk:
         return {"lines": describe_comparison(result), "verdicts": [v.text for v in result["verdicts"]]}
 
 
+def spell_labels(rows, names: list[str]) -> list[str]:
+    "Return the label of each row as a person reads it"
+    if hasattr(rows.features["label"], "names"):
+        return [names[i] for i in rows["label"]]
+    if names:
+        return [", ".join(n for n, has in zip(names, row) if has) or "none" for row in rows["label"]]
+    return [format_value(value) for value in rows["label"]]
+
+
 def read_columns(
     settings: Settings,  # the experiment
 ) -> list[str]:
@@ -191,14 +202,9 @@ def load_model(plan):
 
 def load_untrained(run, tokenizer):
     "Return the model of a run as it was before its training"
-    from datasets import ClassLabel, Dataset, DatasetDict
-
-    labels = run.labels
-    row = Dataset.from_dict({"text": ["a"], "label": [0]}).cast_column("label", ClassLabel(names=labels))
     settings = run.settings
-    tokens = run.task.tokenize(DatasetDict(train=row), tokenizer, **settings.section("tokenizer"))
     keys = settings.section("model") | settings.section("model_init")
-    return run.task.load_model(tokens, tokenizer, seed=settings.seed, **keys).eval()
+    return run.task.load_model(run.labels, tokenizer, seed=settings.seed, **keys).eval()
 
 
 def show_token(

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock
 
@@ -47,17 +48,17 @@ def score_run(
 def examine_rows(
     run: RunFolder,  # where the result is written
     train: list[str],  # the training texts
-    test: pd.DataFrame,  # predictions of the test rows, with text, label and predicted
+    test: pd.DataFrame,  # predictions of the test rows
+    right: np.ndarray | None,  # whether each is right (rows,); None: nothing is priced
 ) -> None:
     """Record what the doctor finds in the rows of a run.
 
-    That is how many test rows are training rows too and what they add to the accuracy, and the personal data and
-    its placeholders in the training texts
+    That is how many test rows are training rows too and what they add to the share of right ones, and the personal
+    data and its placeholders in the training texts
     """
     repeats = find_repeats(train, list(test["text"]))
     leaked = test.reset_index(drop=True).index.isin([row for rows in repeats.leaks.values() for row in rows])
-    right = (test["predicted"].astype(str) == test["label"].astype(str)).to_numpy()
-    found = price(right, leaked, "fine-tuned", run.settings.confidence_level)
+    found = None if right is None else price(right, leaked, "fine-tuned", run.settings.confidence_level)
     personal = {
         "found": dict(Counter(hit.kind for hit in find_personal_data(train))),
         "placeholders": dict(Counter(kind for text in train for kind in find_placeholders(text))),

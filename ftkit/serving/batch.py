@@ -13,8 +13,6 @@ from ftkit.checks.columns import show_pair
 from ftkit.errors import UserError
 from ftkit.files.atomic import discard, replacing
 
-OWN = ("text", "label", "score", "error")  # columns of a file of predictions
-
 
 def guard_formula(
     text: object,  # a cell of text: never a label or a score
@@ -61,11 +59,13 @@ def write_rows(
     separator: str = ",",  # of a .csv
     bom: bool = False,  # begin a .csv with a byte order mark
     force: bool = True,  # replace a file that is there
+    keys: tuple[str, ...] = ("label", "score"),  # of an answer, which lead
 ) -> int:
     "Write one line for each text, in order. Return how many texts were changed: .csv makes formulas harmless"
     check_output(out, force=force)
     texts = [show_pair(text) for text in texts]
-    others = {f"{name}_" if name in OWN else name: values for name, values in (others or {}).items()}
+    own = ("text", *keys, "error")
+    others = {f"{name}_" if name in own else name: values for name, values in (others or {}).items()}
     try:
         discard_leftovers(out)
         with replacing(out) as temporary:
@@ -73,7 +73,7 @@ def write_rows(
             with open(temporary, "w", encoding=encoding, errors="backslashreplace", newline="") as f:
                 if out.suffix == ".jsonl":
                     return write_jsonl(f, texts, rows, others)
-                return write_csv(f, texts, rows, others, separator)
+                return write_csv(f, texts, rows, others, keys, separator)
     except OSError as e:
         raise UserError(f"--out {out}: cannot be written ({e.strerror}).") from None
 
@@ -86,19 +86,25 @@ def write_jsonl(file, texts: list, rows: list[dict], others: dict[str, list]) ->
     return 0
 
 
-def write_csv(file, texts: list, rows: list[dict], others: dict[str, list], separator: str) -> int:
+def write_csv(file, texts: list, rows: list[dict], others: dict[str, list], keys: tuple, separator: str) -> int:
     "Write a table with a column for the score of each label; return how many cells of text got a quote in front"
     labels, changed = sorted({label for row in rows for label in row.get("scores", {})}), 0
     # with another lineterminator a carriage return in a text would not be quoted
     writer = csv.writer(file, delimiter=separator)
-    writer.writerow(["text", *others, "label", "score", *(f"score_{label}" for label in labels), "error"])
+    writer.writerow(["text", *others, *keys, *(f"score_{label}" for label in labels), "error"])
     for i, (text, row) in enumerate(zip(texts, rows)):
         cells = [text, *(values[i] for values in others.values())]
         guarded = [guard_formula(cell) for cell in cells]
         changed += guarded != cells
         scores = [row.get("scores", {}).get(label, "") for label in labels]
-        writer.writerow([*guarded, row.get("label", ""), row.get("score", ""), *scores, row.get("error", "")])
+        answer = [spell_answer(row.get(key, "")) for key in keys]
+        writer.writerow([*guarded, *answer, *scores, row.get("error", "")])
     return changed
+
+
+def spell_answer(value: object) -> object:
+    "Return a value of an answer as a cell: labels with a semicolon between them"
+    return "; ".join(value) if isinstance(value, list) else value
 
 
 def discard_leftovers(

@@ -146,23 +146,28 @@ def predict_rows(
     tokenizer: PreTrainedTokenizerBase,  # its tokenizer
     texts: list,  # what to classify
     progress=None,  # called with the number of rows after each batch
+    answer=None,  # turns the logits of a text and the model into a dictionary; default: `to_answer`
     **kwargs,  # of `predict_logits`
 ) -> list[dict]:
-    """Return one dictionary for each text, in order: `label`, `score`, and `scores` by label.
+    """Return one dictionary for each text, in order: by default `label`, `score`, and `scores` by label.
 
     A text that cannot be classified has only `error`.
     """
+    answer = answer or to_answer
     problems = [find_text_problem(text) for text in texts]
     valid = [text for text, problem in zip(texts, problems) if problem is None]
     if progress:
         progress(len(problems) - len(valid))
-    labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    rows = iter(softmax(predict_logits(model, tokenizer, valid, progress=progress, **kwargs)) if valid else [])
-    return [{"error": problem} if problem else to_answer(next(rows), labels) for problem in problems]
+    rows = iter(predict_logits(model, tokenizer, valid, progress=progress, **kwargs) if valid else [])
+    return [{"error": problem} if problem else answer(next(rows), model) for problem in problems]
 
 
-def to_answer(probabilities: np.ndarray, labels: list[str]) -> dict:
-    "Return the probabilities (labels,) of one text as a dictionary"
+def to_answer(
+    logits: np.ndarray,  # of one text (labels,)
+    model: PreTrainedModel,  # a classifier
+) -> dict:
+    "Return label, its probability, and the probabilities of all labels"
+    labels, probabilities = [model.config.id2label[i] for i in range(model.config.num_labels)], softmax(logits)
     best = int(np.argmax(probabilities))
     return {
         "label": labels[best],

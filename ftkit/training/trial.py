@@ -280,7 +280,7 @@ def time_batch(
     tokens: int,  # in the batch, with padding
     threads: int,  # of torch
     args: TrainingArguments,  # the precision
-    compute_loss_func: Callable,  # (outputs, labels, rows) -> loss
+    compute_loss_func: Callable,  # (outputs, labels, answers) -> loss
 ) -> Timing | None:
     "Run forward and backward on a batch and return their time, or None if the loss is not finite"
     labels = batch["labels"]
@@ -290,12 +290,19 @@ def time_batch(
         start, cpu = read_clock(model), time.process_time()
         with torch.autocast(model.device.type, dtype=kind, enabled=args.bf16 or args.fp16):
             outputs = model(**inputs)
-        loss = compute_loss_func(outputs, labels, len(labels))
+        loss = compute_loss_func(outputs, labels, count_answers(labels))
         if not math.isfinite(loss.item()):
             return None
         loss.backward()
         model.zero_grad()
         return Timing(threads, tokens, read_clock(model) - start, time.process_time() - cpu)
+
+
+def count_answers(
+    labels: torch.Tensor,  # of a batch
+) -> int:
+    "Return what the Trainer divides a loss by: the labels that are not -100"
+    return int((labels != -100).sum())
 
 
 @torch.no_grad()
@@ -311,9 +318,8 @@ def time_forward(
     size = settings.per_device_eval_batch_size
     first = max(0, len(order) // 2 - size // 2)
     chosen = rows.select(order[first : first + size])
-    batch = data_collator(list(chosen.select_columns([n for n in model_columns(chosen) if n != "labels"]))).to(
-        model.device
-    )
+    batch = data_collator(list(chosen.select_columns(model_columns(chosen)))).to(model.device)
+    batch.pop("labels")
     model.eval()
     with using_threads(threads):
         start, cpu = read_clock(model), time.process_time()

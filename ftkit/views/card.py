@@ -15,7 +15,7 @@ from ftkit.model_init import ADAPTERS
 from ftkit.runs.folder import RunFolder
 from ftkit.tasks.base import Task
 from ftkit.views.html import escape_markdown, shorten, templates
-from ftkit.views.scores import describe_looks, leading, spell_metric
+from ftkit.views.scores import describe_looks, headline_scores, leading, spell_metric
 
 REPOSITORY = "https://github.com/ftkit/ftkit"
 STARTER_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -47,7 +47,7 @@ def render_card(
             make_eval_result(name, value, record, settings, task) for name, value in leading(test, task.headline)
         ],
     )
-    rungs = {name: Interval.from_record(rung[task.headline]) for name, rung in (record["baselines"] or {}).items()}
+    rungs = {name: score for name, score in headline_scores(record).items() if name != "fine-tuned"}
     body = (
         templates()
         .get_template("card.md.j2")
@@ -55,6 +55,7 @@ def render_card(
             name=run.path.name,
             base=shorten(base or Path(settings.model_name_or_path).name).replace("`", "'"),
             repository=REPOSITORY,
+            task=task,
             labels=run.labels,
             scores=list_scores(test, task),
             settings=settings,
@@ -91,7 +92,7 @@ def make_eval_result(
     "Return a score as the Hub reads it. It has no field for an interval, which goes into `metric_args`"
     dataset = settings.dataset_name if not settings.train_file and settings.dataset_name else "own rows"
     return EvalResult(
-        task_type=task.name,
+        task_type=task.pipeline or task.name,
         dataset_type=shorten(dataset),
         dataset_name=shorten(dataset),
         dataset_split="test",

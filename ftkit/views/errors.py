@@ -33,6 +33,19 @@ def error_section(
     return Section(title, [Markup('<div class="texts">{}</div>').format(table)])
 
 
+def worst_section(
+    what: str,  # is predicted: labels, value
+    rows: pd.DataFrame,  # validation rows with `text`, truth and prediction
+    wrong: str,  # the column that says by how much each is wrong
+    limit: int = 25,  # rows at most
+) -> Section:
+    "Return the worst predictions on the validation rows"
+    found = rows[rows[wrong] > 0].sort_values(wrong, ascending=False, kind="stable")
+    title = f"The worst errors ({len(found)} of {len(rows)} validation rows have another {what})"
+    table = table_html(found.head(limit).to_dict("records")) if len(found) else "None."
+    return Section(title, [Markup('<div class="texts">{}</div>').format(table)])
+
+
 def confusion_section(
     run: RunFolder,  # a finished run
 ) -> Section:

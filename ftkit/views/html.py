@@ -60,6 +60,8 @@ def format_cell(
     digits: int = 3,  # of a float
 ) -> str:
     "Return a value as plain text for a table; the template escapes it"
+    if value is None:
+        return "–"
     return f"{value:.{digits}f}" if isinstance(value, float) else shorten(value, keep="\n")
 
 
@@ -79,8 +81,8 @@ def table_html(
     JupyterLab would read what is between two dollar signs as a formula; the class `mathjax_ignore` prevents it.
     """
     columns = columns or list(rows[0]) if rows else columns or []
-    number = {c: all(isinstance(r.get(c), int | float) for r in rows) for c in columns}
-    digits = {c: 1 if number[c] and any(abs(r[c]) >= 10 for r in rows) else 3 for c in columns}
+    number = {c: all(isinstance(r.get(c), int | float | None) for r in rows) for c in columns}
+    digits = {c: 1 if number[c] and any(abs(r.get(c) or 0) >= 10 for r in rows) else 3 for c in columns}
     return Markup(
         templates().get_template("table.html.j2").render(rows=rows, columns=columns, number=number, digits=digits)
     )

@@ -13,7 +13,15 @@ from ftkit.runs.folder import RunFolder
 from ftkit.tasks.base import Task
 from ftkit.views.charts import curve_figure
 from ftkit.views.html import Section, format_cell, img_tag, table_html, templates
-from ftkit.views.scores import describe_looks, describe_result, format_seconds, ladder_rows, read_curves, spell_metric
+from ftkit.views.scores import (
+    describe_looks,
+    describe_result,
+    format_seconds,
+    headline_scores,
+    ladder_rows,
+    read_curves,
+    spell_metric,
+)
 
 
 def write_report(
@@ -53,9 +61,7 @@ def ladder_section(
 ) -> Section:
     "Return the ladder as picture, table and verdicts"
     metric = spell_metric(task.headline)
-    scores = {name: Interval.from_record(rung[task.headline]) for name, rung in (record["baselines"] or {}).items()}
-    scores["fine-tuned"] = Interval.from_record(record["metrics"]["test"][task.headline])
-    picture = img_tag(plot_intervals(scores, f"test {metric}"), f"{metric} of each rung")
+    picture = img_tag(plot_intervals(headline_scores(record), f"test {metric}"), f"{metric} of each rung")
     verdicts = Markup("").join(Markup("<li>{}</li>").format(format_cell(v["text"])) for v in record["verdicts"] or [])
     unfitted = Markup("").join(
         Markup("<p>{}</p>").format(format_cell(f"{rung} could not be fitted: {problem}"))
@@ -129,10 +135,13 @@ def doctor_section(
         return None
     counts = [{"test rows that are training rows too": kind, "rows": leaks[kind]} for kind in KINDS]
     price = leaks["price"] and leaks["price"]["text"]
-    if not any(row["rows"] for row in counts):
+    leaked = sum(row["rows"] for row in counts)
+    if not leaked:
         said = "No test row is a training row too, nor nearly the same as one."
+    elif leaked == record["data"]["test"]["rows"]:
+        said = "Without them no test row would be left: the score says nothing of new texts."
     else:
-        said = price or "Without them no test row would be left: the score says nothing of new texts."
+        said = price or "They make the score look better than it is on new texts."
     personal = f"Personal data in the training texts: {describe_personal_data(record['personal_data'])}"
     paragraphs = [Markup("<p>{}</p>").format(format_cell(text)) for text in (said, personal)]
     return Section("Leaks and personal data", [table_html(counts), *paragraphs])

@@ -5,6 +5,7 @@ Neither torch nor transformers is loaded.
 
 from ftkit.intervals import Interval
 
+SPELLED = {"f1": "F1", "mae": "MAE", "mse": "MSE", "bleu": "BLEU", "chrf": "chrF", "rougeL": "ROUGE-L"}
 LOSSES = {"loss": "training loss", "eval_loss": "validation loss"}  # key of the log -> its name
 
 
@@ -42,8 +43,10 @@ def spell_metric(
     name: str,  # such as f1_macro
 ) -> str:
     "Return a metric's name for a person to read: `macro F1`"
-    words = name.removesuffix("_macro").replace("_", " ").replace("f1", "F1")
-    return f"macro {words}" if name.endswith("_macro") else words
+    kind = name.rpartition("_")[2]
+    kind = kind if kind in ("macro", "micro") else ""
+    words = " ".join(SPELLED.get(word, word) for word in name.removesuffix(f"_{kind}").split("_"))
+    return f"{kind} {words}".strip()
 
 
 def describe_looks(
@@ -56,12 +59,47 @@ def describe_looks(
     return f"This was evaluation {looks} on these test rows{more}."
 
 
+def show_verdict(
+    verdict: dict,  # of run.json
+) -> str:
+    "Return the difference of a verdict with its interval and p. Points are hundredths of a share"
+    unit = verdict.get("unit", "points")
+    scale, form = (100, "{:+.1f}") if unit == "points" else (1, "{:+.3g}")
+    value, *ends = (
+        "none" if x is None else form.format(scale * x) for x in map(verdict.get, ("difference", "low", "high"))
+    )
+    p = f"p = {verdict['p']:.3f}" if verdict["p"] >= 0.001 else "p < 0.001"
+    return f"{value} [{', '.join(ends)}], {p}"
+
+
+def is_better(
+    verdict: dict,  # of run.json
+    confidence_level: float,  # of the verdicts
+) -> bool | None:
+    "Return whether the first model is the better one; None if there is no significant difference"
+    if "better" in verdict:
+        return verdict["better"] and verdict["better"] == verdict["a"]
+    return None if verdict["p"] > 1 - confidence_level else verdict["difference"] > 0  # of a run of version 0.2
+
+
+def headline_scores(
+    record: dict,  # run.json of a scored run
+) -> dict[str, Interval]:
+    "Return the headline score of each rung that has one, and of the fine-tuned model"
+    found = {name: rung.get(record["headline"]) for name, rung in (record["baselines"] or {}).items()}
+    found["fine-tuned"] = record["metrics"]["test"][record["headline"]]
+    return {name: Interval.from_record(score) for name, score in found.items() if score}
+
+
 def ladder_rows(
     record: dict,  # run.json of a scored run
 ) -> list[dict]:
-    "Return every rung and the fine-tuned model: headline score, interval, seconds"
-    headline = record["headline"]
-    rungs = [(name, rung[headline], rung["seconds"]) for name, rung in (record["baselines"] or {}).items()]
+    """Return every rung and the fine-tuned model: headline score, interval, seconds.
+
+    The score is None for a rung that has none of this kind, as a copied text has no loss
+    """
+    headline, none = record["headline"], dict.fromkeys(("value", "low", "high"))
+    rungs = [(name, rung.get(headline) or none, rung["seconds"]) for name, rung in (record["baselines"] or {}).items()]
     rungs.append(("fine-tuned", record["metrics"]["test"][headline], record["timing"]["train_seconds"]))
     return [
         {

@@ -62,8 +62,7 @@ def test_predict_returns_a_row_each(tiny):
     from ftkit.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(tiny)
-    tokens = TASK.tokenize(data, tokenizer)
-    model = TASK.load_model(tokens, tokenizer, 1, model_name_or_path=tiny).eval()
+    model = TASK.load_model(LABELS, tokenizer, 1, model_name_or_path=tiny).eval()
     frame = TASK.predict(model, tokenizer, data["test"], settings)
     assert (
         frame.text.tolist() == data["test"]["text"][:] and frame.label.cat.codes.tolist() == data["test"]["label"][:]

@@ -72,7 +72,7 @@ def test_there_is_no_circle(graph):
 
 @pytest.mark.parametrize(
     "table, names",
-    [(RUNGS, settings.BASELINES), (METHODS, settings.METHODS), (METRICS, settings.METRICS), (TASKS, settings.TASKS)],
+    [(RUNGS, settings.BASELINES), (METHODS, settings.METHODS), (METRICS, settings.METRICS), (TASKS, list(settings.TASKS))],
     ids=["rungs", "methods", "metrics", "tasks"],
 )
 def test_a_table_and_the_settings_name_the_same(table, names):

@@ -132,7 +132,7 @@ def test_fine_tune_follows_seven_steps():
             "check()",
             "run_trial",
         ],
-        "fine_tune": ["prepare(", "open_session", "train_with_retry", "save_model", "finish_run"],
+        "fine_tune": ["prepare(", "open_session", "train_with_retry", "finish_training", "finish_run"],
     }
     for name, words in steps.items():
         body = ast.unparse(functions[name])
