@@ -11,6 +11,7 @@ Modules:
 - `ftkit.files.atomic`: Atomic writes: a reader sees the old file or the new one, never a part of it.
 - `ftkit.files.columnar`: Typed sources as text: Parquet, Arrow, Excel, databases, and objects of Python such as a DataFrame or a Dataset.
 - `ftkit.files.conversations`: Conversations for text generation, from what people bring: chats, instructions, pairs, marked turns, plain text.
+- `ftkit.files.feedback`: Answers that people judged: good, bad, or corrected. Good and corrected ones are rows of the next training.
 - `ftkit.files.headers`: Names of columns, and what is taken for them: an example, a title, a second header, a comment or a total.
 - `ftkit.files.json_rows`: JSON as rows, in the forms that people and tools write. What fits no form is refused by name.
 - `ftkit.files.safety`: Checks of a folder from somebody else: nothing in it may point outside of it, and no code in it is run.

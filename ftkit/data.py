@@ -7,9 +7,9 @@ Docs: https://ftkit.github.io/ftkit/data.html.md"""
 # %% auto #0
 __all__ = ['SPLITS', 'SPLIT_NAMES', 'PACKAGED', 'RESERVED', 'name_splits', 'read_hub', 'read_source', 'drop_unusable',
            'split_rows', 'group_rows', 'fill_split', 'order_labels', 'as_dataset', 'make_dataset', 'sample',
-           'rows_sha256', 'Rows', 'pick_labels', 'pick_rows', 'spell_extra', 'spell_name', 'naming', 'check_ignored',
-           'pick_parts', 'unify_names', 'check_rare', 'hold_out', 'column_of', 'split_by_time', 'check_sample',
-           'describe_split', 'note_repeats', 'named_columns', 'OneLabel', 'load_data', 'load_rows']
+           'rows_sha256', 'Rows', 'pick_labels', 'named_columns', 'OneLabel', 'add_judged', 'pick_rows', 'spell_extra',
+           'spell_name', 'naming', 'check_ignored', 'pick_parts', 'unify_names', 'check_rare', 'hold_out', 'column_of',
+           'split_by_time', 'check_sample', 'describe_split', 'note_repeats', 'load_data', 'load_rows']
 
 # %% ../nbs/03_data.ipynb #c003
 import hashlib
@@ -37,6 +37,7 @@ from .errors import UserError, did_you_mean
 from .files.annotations import find_several_labels, unlist
 from .files.columnar import from_python
 from .files.encodings import note_spoiled
+from .files.feedback import read_feedback
 from .files.headers import refuse_foreign_rows
 from .files.rows import ReadOptions, Table
 from .files.tables import read_table, read_tables
@@ -397,6 +398,143 @@ def pick_labels(
         "label a row."
     )
 
+# %% ../nbs/03_data.ipynb #e041
+def named_columns(
+    table: Table,  # the rows
+    name: str,  # of a column, or several with commas between them
+) -> list[str]:
+    "Return the columns that a name stands for"
+    return [name] if name in table.columns else [part.strip() for part in name.split(",")]
+
+
+class OneLabel:
+    "What the label column of a task holds: one label a row"
+
+    def choose(
+        self,
+        table: Table,  # the training rows
+        text_column_name: str | None = None,  # as given
+        label_column_name: str | None = None,  # as given
+    ) -> tuple[list[str], str, str]:
+        "Return the text columns, the label column, and how they were chosen"
+        texts, how = choose_text(table, text_column_name, (label_column_name,) if label_column_name else ())
+        label, label_how = choose_label(table, label_column_name, tuple(texts))
+        return texts, label, f"text = '{', '.join(texts)}' ({how}), label = '{label}' ({label_how})"
+
+    def is_in(
+        self,
+        table: Table,  # validation or test rows
+        column: str,  # the label of the training rows
+        texts: list[str],  # their text columns
+    ) -> bool:
+        "Return whether the rows have labels"
+        return has_labels(table, column, texts)
+
+    def read(
+        self,
+        table: Table,  # the rows of one split
+        texts: list[str],  # the text columns
+        column: str,  # the label
+        split: str,  # for messages
+    ) -> tuple[list, list[str | None], dict[str, list]]:
+        "Return text and label of each row, the label as text, and columns that the task adds"
+        return join_texts(table, texts, split), pick_labels(table, column, split), {}
+
+    def unify(
+        self,
+        parts: dict[str, Rows],  # by split: changed
+        train: Table,  # the training rows as they were read
+        column: str,  # the label
+        ignore_labels: list[str] | tuple = (),  # rows with these labels are left out
+    ) -> list[str]:
+        "Spell the labels in one way, and return notes"
+        return unify_names(parts, train, column, ignore_labels)
+
+    def name(
+        self,
+        labels: list[str],  # of the training rows
+        order: list[str],  # the data set's own, or empty
+        column: str,  # the label, for messages
+    ) -> list[str]:
+        "Return the label names in the order of their ids"
+        return order_labels(labels, order, column)
+
+    def respell(
+        self,
+        labels: list[str],  # of other rows
+        names: list[str],  # of the training rows
+    ) -> list[str]:
+        "Return the labels as the training rows spell them"
+        by_key = {label_key(name): name for name in names}
+        return [by_key.get(label_key(name), name) for name in labels]
+
+    def check_rows(
+        self,
+        rows: Rows,  # the training rows
+        missing: list[str],  # splits to hold out
+    ) -> None:
+        "Raise `UserError` if there are too few rows to hold these splits out"
+        check_rare(rows, missing)
+
+    def strata(
+        self,
+        labels: list[str],  # of the rows to split
+    ) -> list[str]:
+        "Return a name for each row: each split gets the same share of every name"
+        return labels
+
+    def check_sample(
+        self,
+        rows: Rows,  # the training rows
+        names: list[str],  # label names
+        limit: int | None,  # rows at most
+        seed: int,  # of the shuffle
+    ) -> None:
+        "Raise `UserError` if the sample leaves a label without a row"
+        check_sample(rows, names, limit, seed)
+
+    def to_dataset(
+        self,
+        rows: Rows,  # of one split
+        names: list[str],  # label names
+        split: str,  # for the message
+    ) -> Dataset:
+        "Return the rows with `text` and `label`"
+        return as_dataset(rows.texts, rows.labels, names, split, rows.extras)
+
+    def count(
+        self,
+        rows: Dataset,  # from `to_dataset`
+        names: list[str],  # label names
+    ) -> dict[str, int]:
+        "Return name -> rows"
+        counts = np.bincount(rows["label"], minlength=len(names))
+        return {name: int(count) for name, count in zip(names, counts)}
+
+# %% ../nbs/03_data.ipynb #e044
+def add_judged(
+    parts: dict[str, Rows],  # by split: `train` grows
+    file: str,  # of feedback
+    names: list[str],  # label names
+    target: OneLabel,  # what the label column holds
+) -> list[str]:
+    "Add judged answers to the training rows, with a column `source` in all splits. Return a note on what was added"
+    table, unused = read_feedback(file)
+    held_out = {normalise(text) for split, rows in parts.items() if split != "train" for text in rows.texts}
+    for rows in parts.values():
+        rows.extras["source"] = ["rows"] * len(rows.texts)
+    if not len(table):
+        return [f"{file}: none of {unused:,} judged answers is good or corrected, so none was added"]
+    judged = pick_rows(table, ["text"], "label", "train", target)
+    judged.labels = target.respell(judged.labels, names)
+    new = judged.select([i for i, text in enumerate(judged.texts) if normalise(text) not in held_out])
+    train, leaked = parts["train"], len(judged.texts) - len(new.texts)
+    extras = {name: values + new.extras.get(name, [None] * len(new.texts)) for name, values in train.extras.items()}
+    extras["source"][len(train.texts) :] = ["feedback"] * len(new.texts)
+    parts["train"] = Rows(train.texts + new.texts, train.labels + new.labels, extras, train.dropped)
+    left = f"; left out: {unused:,} without a correction, {leaked:,} whose text is a validation or test row"
+    return [f"{file}: {len(new.texts):,} judged answers were added to the training rows{left}"]
+
 # %% ../nbs/03_data.ipynb #e012
 def pick_rows(
     table: Table,  # the rows of one split
@@ -673,119 +811,6 @@ def note_repeats(
         )
     return notes
 
-# %% ../nbs/03_data.ipynb #e041
-def named_columns(
-    table: Table,  # the rows
-    name: str,  # of a column, or several with commas between them
-) -> list[str]:
-    "Return the columns that a name stands for"
-    return [name] if name in table.columns else [part.strip() for part in name.split(",")]
-
-
-class OneLabel:
-    "What the label column of a task holds: one label a row"
-
-    def choose(
-        self,
-        table: Table,  # the training rows
-        text_column_name: str | None = None,  # as given
-        label_column_name: str | None = None,  # as given
-    ) -> tuple[list[str], str, str]:
-        "Return the text columns, the label column, and how they were chosen"
-        texts, how = choose_text(table, text_column_name, (label_column_name,) if label_column_name else ())
-        label, label_how = choose_label(table, label_column_name, tuple(texts))
-        return texts, label, f"text = '{', '.join(texts)}' ({how}), label = '{label}' ({label_how})"
-
-    def is_in(
-        self,
-        table: Table,  # validation or test rows
-        column: str,  # the label of the training rows
-        texts: list[str],  # their text columns
-    ) -> bool:
-        "Return whether the rows have labels"
-        return has_labels(table, column, texts)
-
-    def read(
-        self,
-        table: Table,  # the rows of one split
-        texts: list[str],  # the text columns
-        column: str,  # the label
-        split: str,  # for messages
-    ) -> tuple[list, list[str | None], dict[str, list]]:
-        "Return text and label of each row, the label as text, and columns that the task adds"
-        return join_texts(table, texts, split), pick_labels(table, column, split), {}
-
-    def unify(
-        self,
-        parts: dict[str, Rows],  # by split: changed
-        train: Table,  # the training rows as they were read
-        column: str,  # the label
-        ignore_labels: list[str] | tuple = (),  # rows with these labels are left out
-    ) -> list[str]:
-        "Spell the labels in one way, and return notes"
-        return unify_names(parts, train, column, ignore_labels)
-
-    def name(
-        self,
-        labels: list[str],  # of the training rows
-        order: list[str],  # the data set's own, or empty
-        column: str,  # the label, for messages
-    ) -> list[str]:
-        "Return the label names in the order of their ids"
-        return order_labels(labels, order, column)
-
-    def respell(
-        self,
-        labels: list[str],  # of other rows
-        names: list[str],  # of the training rows
-    ) -> list[str]:
-        "Return the labels as the training rows spell them"
-        by_key = {label_key(name): name for name in names}
-        return [by_key.get(label_key(name), name) for name in labels]
-
-    def check_rows(
-        self,
-        rows: Rows,  # the training rows
-        missing: list[str],  # splits to hold out
-    ) -> None:
-        "Raise `UserError` if there are too few rows to hold these splits out"
-        check_rare(rows, missing)
-
-    def strata(
-        self,
-        labels: list[str],  # of the rows to split
-    ) -> list[str]:
-        "Return a name for each row: each split gets the same share of every name"
-        return labels
-
-    def check_sample(
-        self,
-        rows: Rows,  # the training rows
-        names: list[str],  # label names
-        limit: int | None,  # rows at most
-        seed: int,  # of the shuffle
-    ) -> None:
-        "Raise `UserError` if the sample leaves a label without a row"
-        check_sample(rows, names, limit, seed)
-
-    def to_dataset(
-        self,
-        rows: Rows,  # of one split
-        names: list[str],  # label names
-        split: str,  # for the message
-    ) -> Dataset:
-        "Return the rows with `text` and `label`"
-        return as_dataset(rows.texts, rows.labels, names, split, rows.extras)
-
-    def count(
-        self,
-        rows: Dataset,  # from `to_dataset`
-        names: list[str],  # label names
-    ) -> dict[str, int]:
-        "Return name -> rows"
-        counts = np.bincount(rows["label"], minlength=len(names))
-        return {name: int(count) for name, count in zip(names, counts)}
-
 # %% ../nbs/03_data.ipynb #c081
 def load_data(
     dataset=None,  # your own rows from Python, or a dictionary of them by split
@@ -803,6 +828,7 @@ def load_data(
     sheet_name: str | None = None,  # of an Excel file; default: the first
     sql_query: str | None = None,  # of a database
     ignore_labels: list[str] | tuple = (),  # rows with these labels are left out
+    feedback_file: str | None = None,  # judged answers, which are added to the training rows
     group_column_name: str | None = None,  # rows of one group stay on one side of a split
     group_near_duplicates: bool = False,  # texts that are nearly the same stay on one side of a split
     time_column_name: str | None = None,  # the latest rows are held out
@@ -830,6 +856,8 @@ def load_data(
     with naming(sources["train"]):
         together = (group_column_name, time_column_name, report["notes"], group_near_duplicates, target)
         report["held_out"] = hold_out(parts, sizes, data_seed, *together)
+        if feedback_file:
+            report["notes"] += add_judged(parts, feedback_file, names, target)
         target.check_sample(parts["train"], names, max_train_samples, data_seed)
     limits = {"train": max_train_samples, "validation": max_eval_samples, "test": max_predict_samples}
     bar.update()

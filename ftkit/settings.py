@@ -289,6 +289,9 @@ class Settings:
     ignore_labels: list[str] = key(
         "data", [], "leave out the rows with these labels", names=True, tasks=(CLASSIFICATION,)
     )
+    feedback_file: str | None = key(
+        "data", None, "judged answers (text, answer, mark, corrected), which are added to the training rows"
+    )
     group_column_name: str | None = key(
         "data", None, "rows with the same value in this column stay on one side of a split"
     )

@@ -6,11 +6,13 @@ To add a check: a function that takes `Rows` and returns findings, and a row in 
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 
 import numpy as np
 
+from ftkit.checks.chats import CHECKS as CHAT_CHECKS
+from ftkit.checks.chats import Chats, find_chats
 from ftkit.checks.columns import choose_label, choose_text
 from ftkit.checks.duplicates import find_oversampled
 from ftkit.checks.findings import EXAMPLES, LONGEST_EXAMPLE, Finding, Rows, show
@@ -42,26 +44,52 @@ def examine(
     label_column_name: str | None = None,  # default: found
 ) -> dict:
     "Return rows, columns, labels, duplicates, leaks and findings, as read, before any cleaning. Raises `UserError`"
+    if form := find_chats(tables["train"], text_column_name, label_column_name):
+        return examine_chats(Chats(tables, form))
     train = tables["train"]
     text_columns, text_how = choose_text(train, text_column_name, (label_column_name,) if label_column_name else ())
     label_column, label_how = choose_label(train, label_column_name, tuple(text_columns))
-    rows = Rows(tables, text_columns, label_column)
-    duplicates, leaks = rows.repeats.count()
+    rows, texts = Rows(tables, text_columns, label_column), ", ".join(text_columns)
+    columns = {"text": texts, "label": label_column, "how": f"text {text_how}, label {label_how}"}
     findings = [finding for check in CHECKS.values() for finding in check(rows)]
+    return describe_rows(rows, columns, dict(rows.counts), len(rows.conflicts), findings)
+
+
+def examine_chats(
+    chats: Chats,  # prompts and responses
+) -> dict:
+    "Return what `examine` does for rows of prompts and responses: without labels, but with lengths of both"
+    rows, form = chats.rows, chats.form
+    findings = [finding for check in CHAT_CHECKS.values() for finding in check(chats)]
+    shared = [finding for name in SHARED_CHECKS for finding in CHECKS[name](rows)]
+    findings += [replace(f, fix="take them out of the file" if "clean(" in f.fix else f.fix) for f in shared]
+    prompt = ", ".join(form.prompt)
+    columns = {"text": prompt, "label": form.response or prompt, "how": form.how}
+    result = describe_rows(rows, columns, {}, 0, findings)
+    responses = {f"{split}, responses": describe_lengths(labels) for split, (_, labels) in rows.read.items()}
+    return result | {"form": form.name, "lengths": result["lengths"] | responses}
+
+
+def describe_rows(
+    rows: Rows,  # as read
+    columns: dict,  # text, label, and how they were chosen
+    labels: dict,  # name -> rows
+    conflicts: int,  # texts with more than one label
+    findings: list[Finding],  # of the checks
+) -> dict:
+    "Return the result of an examination"
+    train = rows.tables["train"]
+    duplicates, leaks = rows.repeats.count()
     return {
         "source": train.describe(),
         "rows": len(rows.texts),
-        "columns": {
-            "text": ", ".join(text_columns),
-            "label": label_column,
-            "how": f"text {text_how}, label {label_how}",
-        },
-        "labels": dict(rows.counts),
+        "columns": columns,
+        "labels": labels,
         "lengths": {split: describe_lengths(texts) for split, (texts, _) in rows.read.items()},
         "encoding": train.encoding,
         "delimiter": train.delimiter,
         "empty": sum(is_blank(t) for t in rows.texts),
-        "conflicts": len(rows.conflicts),
+        "conflicts": conflicts,
         "duplicates": duplicates,
         "leaks": leaks,
         "compared": {"texts": rows.repeats.compared, "of": rows.repeats.texts},
@@ -344,17 +372,21 @@ CHECKS: dict[str, Callable[[Rows], list[Finding]]] = {
 }
 
 
+SHARED_CHECKS = ("reading", "duplicates", "leaks", "templates", "personal data", "languages")  # of chats too
+
+
 def describe_examination(
     result: dict,  # of `examine`
 ) -> list[str]:
     "Return the result as lines of text"
     columns, labels = result["columns"], result["labels"]
     counts = ", ".join(f"{escape_controls(n)} {c:,}" for n, c in list(labels.items())[:12])
-    lines = [
-        f"{result['source']}: {result['rows']:,} rows",
-        f"text = '{columns['text']}', label = '{columns['label']}' ({columns['how']})",
-        f"{len(labels)} labels: {counts}" + (" …" if len(labels) > 12 else ""),
-    ]
+    names = f"text = '{columns['text']}', label = '{columns['label']}' ({columns['how']})"
+    lines = [f"{result['source']}: {result['rows']:,} rows"]
+    if "form" in result:
+        lines += [f"prompts and responses: {columns['how']}. Train with task = text-generation"]
+    else:
+        lines += [names, f"{len(labels)} labels: {counts}" + (" …" if len(labels) > 12 else "")]
     for split, found in result["lengths"].items():
         kinds = [
             f"{v['median']:,} {kind} in the middle, {v['p99']:,} or fewer in 99 of 100, {v['max']:,} at most"

@@ -63,10 +63,13 @@ def add_train(parser):
         metavar="RUN",
         help="repeat a run from its record, as a new run next to it, and say whether the result is the same",
     )
+    parser.add_argument("--add_feedback", metavar="FILE", help="the same as --feedback_file")
 
 
 def train(args, extra):
     "Run an experiment, or continue or repeat one"
+    if args.add_feedback:
+        args.feedback_file = args.add_feedback
     settings, runs_dir = read_settings(args, extra), find_runs_dir(args)
     given = args.settings or args.preset or extra or any(hasattr(args, name) for name in KEYS)
     if args.rerun is not None and (given or args.resume is not None):
@@ -106,7 +109,8 @@ def check_sources(settings: Settings) -> None:
     "Raise `UserError` for a file that cannot be read, before torch is loaded"
     from ftkit.files.tables import check_source
 
-    for source in filter(None, (settings.train_file, settings.validation_file, settings.test_file)):
+    files = (settings.train_file, settings.validation_file, settings.test_file, settings.feedback_file)
+    for source in filter(None, files):
         check_source(source)
 
 
@@ -314,6 +318,42 @@ def forecast(args, extra):
     )
 
 
+def add_export(parser):
+    parser.add_argument("source", metavar="RUN|FILE", help="a run, whose rows are exported, or a file of rows")
+    parser.add_argument("--to", required=True, choices=["openai"], help="openai: a fine-tuning file in JSON Lines")
+    parser.add_argument("--out", metavar="F", required=True, help="the file to write")
+    parser.add_argument("--force", action="store_true", help="replace a file that is already there")
+    parser.add_argument("--price", metavar="P", type=float, help="of a million training tokens, for the price line")
+    parser.add_argument("--epochs", metavar="N", type=float, default=3, help="for the price line (default: 3)")
+    add_columns(parser)
+    add_reading(parser)
+
+
+def export(args):
+    "Write rows for another tool"
+    from ftkit.data import read_source
+    from ftkit.files.rows import ReadOptions
+    from ftkit.files.tables import check_source
+    from ftkit.runs.folder import RunFolder, find_run
+    from ftkit.serving.export import export_openai
+
+    names = [args.text_column_name, args.label_column_name]
+    if Path(args.source).is_file():
+        check_source(args.source)
+        tables = read_source(train_file=args.source, options=ReadOptions(**read_options(args)))
+    else:
+        run = RunFolder(find_run(args.source, find_runs_dir(args)))
+        keys = run.settings.section("data")
+        tables = read_source(**{k: keys[k] for k in ("dataset_name", "dataset_config_name", "train_file")})
+        names = [keys["text_column_name"], keys["label_column_name"]]
+    found = export_openai(tables, args.out, *names, args.force)
+    if args.json:
+        return print_json(
+            {"out": str(found.path), "rows": found.rows, "dropped": found.dropped, "tokens": found.tokens}
+        )
+    print_lines(*found.describe(args.price, args.epochs))
+
+
 def add_runs(parser):
     parser.add_argument("runs", nargs="*", metavar="RUN", help="two runs to compare")
 
@@ -353,6 +393,7 @@ COMMANDS = {
         Command("predict", "answer texts with a run's model", add_predict, predict),
         Command("check", "examine labelled rows without training", add_check, check),
         Command("forecast", "say what a training would take", add_forecast, forecast, takes_training_arguments=True),
+        Command("export", "write rows for another tool", add_export, export),
         Command("runs", "list the runs, or compare two of them", add_runs, runs),
     )
 }

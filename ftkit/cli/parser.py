@@ -21,7 +21,7 @@ from ftkit.settings import (
     parse_value,
 )
 
-FLAGS = ("preset", "run", "resume", "rerun", "runs_dir", "json", "help")  # of `train`, beside the keys
+FLAGS = ("preset", "run", "resume", "rerun", "add_feedback", "runs_dir", "json", "help")  # of `train`, beside the keys
 
 
 @dataclass

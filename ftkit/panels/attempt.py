@@ -3,9 +3,14 @@
 import ipywidgets as widgets
 from markupsafe import Markup
 
+from ftkit.errors import UserError
+from ftkit.files.feedback import add_feedback, spell_answer
 from ftkit.panels.controls import LABEL
+from ftkit.panels.files import experiments_dir
 from ftkit.panels.views import button, describe_fault, html, line, row
 from ftkit.views.html import format_cell, shorten
+
+FEEDBACK = "feedback.csv"  # in experiments/data
 
 
 class Attempt:
@@ -25,7 +30,19 @@ class Attempt:
         )
         self.shown = html("")
         self.button = button("Try", self.ask, "primary", "Ask the model, before and after its training")
-        self.widget = widgets.VBox([html(Markup("<h4>Try it</h4>")), row(self.text, self.button), self.shown])
+        self.good = button("Good", lambda: self.judge("good"), tooltip="keep this answer for the next training")
+        self.bad = button("Bad", lambda: self.judge("bad"), tooltip="note that it is wrong, with your correction")
+        self.corrected = widgets.Text(
+            description="Correction",
+            placeholder="what the answer should have been",
+            style={"description_width": LABEL},
+            layout=widgets.Layout(width="auto", flex="1 1 20em", min_width="16em"),
+        )
+        self.kept = html("")
+        self.judging = widgets.VBox([row(self.good, self.corrected, self.bad), self.kept])
+        self.judging.layout.display = "none"
+        title = html(Markup("<h4>Try it</h4>"))
+        self.widget = widgets.VBox([title, row(self.text, self.button), self.shown, self.judging])
 
     def ask(self) -> None:
         "Ask for the answers"
@@ -51,13 +68,36 @@ class Attempt:
             try:
                 self.shown.value = line(answer["error"]) if "error" in answer else answer_html(answer)
                 self.answer = None if "error" in answer else (asked[1], answer)
+                answered = self.answer is not None and "error" not in answer["after"][0]
+                self.judging.layout.display = None if answered else "none"
+                self.corrected.value, self.kept.value = "", ""
             except Exception as e:
                 self.shown.value = line(describe_fault(e))
             self.panel.update_static()
 
     def clear(self) -> None:
         "Forget the answers of another run"
-        self.answer, self.shown.value = None, ""
+        self.answer, self.shown.value, self.kept.value = None, "", ""
+        self.judging.layout.display = "none"
+
+    def judge(
+        self,
+        mark: str,  # good or bad
+    ) -> None:
+        "Keep the answer with a mark, for the next training"
+        with self.panel.lock:
+            if not self.answer:
+                return
+            text, answer = self.answer
+            file = experiments_dir(self.panel.runs_dir) / "data" / FEEDBACK
+            said, run = spell_answer(answer["after"][0]), self.panel.folder.name
+            try:
+                count = add_feedback(file, text, said, mark, self.corrected.value.strip(), run)
+            except UserError as e:
+                self.kept.value = line(str(e))
+                return
+            words = f"kept as {count:,} in {file}. To train with it: feedback_file = {file}"
+            self.kept.value = line(words, "note")
 
     def to_html(self) -> Markup:
         "Return the last answers"

@@ -31,8 +31,10 @@ from ftkit.tasks.base import Task
 from ftkit.tasks.chat import (
     IGNORED,
     PackedCollator,
+    check_messages,
     encode_prompt,
     find_end_ids,
+    fit_prompt,
     frame_prompt,
     pack,
     set_template,
@@ -48,7 +50,7 @@ from ftkit.tasks.writing import (
     write_texts,
     writing_loss,
 )
-from ftkit.tokenizer import load_tokenizer
+from ftkit.tokenizer import fit_length, load_tokenizer
 from ftkit.training.hardware import pick_attention, pick_device
 from ftkit.views.html import Section, table_html
 
@@ -355,8 +357,9 @@ def keep_last(
     count: int,  # trained tokens to keep
 ) -> list[int]:
     "Return labels with nothing trained before the last ones"
-    places = [i for i, label in enumerate(labels) if label != IGNORED][-count:]
-    return [label if i in set(places) else IGNORED for i, label in enumerate(labels)]
+    places = [i for i, label in enumerate(labels) if label != IGNORED]
+    kept = set(places[max(0, len(places) - count) :])  # [-0:] would be all of them
+    return [label if i in kept else IGNORED for i, label in enumerate(labels)]
 
 
 def write(model, tokenizer, conversations: list, settings, progress=None) -> list[tuple[str, str]]:
@@ -364,8 +367,10 @@ def write(model, tokenizer, conversations: list, settings, progress=None) -> lis
     if not conversations:
         return []
     if model.config.is_encoder_decoder:
-        answered = [[*m, {"role": "assistant", "content": "x"}] for m in conversations]
-        prompts = [frame_prompt(tokenizer, m, settings.max_seq_length) for m in answered]
+        limit = fit_length(settings.max_seq_length, tokenizer)
+        prompts = [
+            fit_prompt(tokenizer, check_messages(m), limit, partial(frame_prompt, tokenizer)) for m in conversations
+        ]
     else:
         room = max(1, settings.max_seq_length - settings.max_new_tokens)
         prompts = [encode_prompt(tokenizer, m, room) for m in conversations]

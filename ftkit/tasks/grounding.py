@@ -2,12 +2,12 @@
 
 Characters are compared, not meaning: no entailment is claimed. A text without a flag may still contradict its
 sources, or join their numbers and names wrongly. A flag says where to look first, and may be there for a good reason:
-a sum that the model has computed, a name that everybody knows.
+a number that the model has computed or rounded, a name that everybody knows.
 
-Left out, so that nothing is flagged that was copied: signs, units and rounding of numbers; list markers, citations
-such as [1], and fenced code; words that only begin a sentence, whose capital says nothing; names in German, which
-capitalises every noun, and in texts and headings that capitalise most words. Scripts without capitals have no names
-here. Number words are read in English, German, French and Spanish.
+Left out, so that nothing is flagged that was copied: signs, units, am and pm; list markers, citations such as [1], and
+fenced code; words that only begin a sentence, whose capital says nothing; names in German, which capitalises every
+noun, and in texts and headings that capitalise most words. Scripts without capitals have no names here. Number words
+are read in English, German, French and Spanish.
 """
 
 import re

@@ -32,12 +32,14 @@ from ftkit.model_init import is_adapter, load_model, new_parts
 from ftkit.serving.predict import predict_rows
 from ftkit.settings import REGRESSION
 from ftkit.tasks.heads import HeadTask
-from ftkit.tasks.resampling import compare_sums, score_sums
+from ftkit.tasks.resampling import score_sums
+from ftkit.tasks.text_scores import compare_rows
 from ftkit.views.errors import worst_section
 
 MOST_STEPS = 20  # different whole numbers that count as a rating
 BINS = 10  # of numbers, which every split gets the same share of
 FEWEST = 10  # rows of a bin
+GAP = 0.1  # the difference of mean absolute errors that would matter, in the unit of the data
 
 
 class Regression(HeadTask):
@@ -88,8 +90,8 @@ class Regression(HeadTask):
         return score_numbers(predictions.predicted.to_numpy(), predictions.label.to_numpy(), **metrics)
 
     def compare(self, a, b, names, **metrics):
-        errors = [count_errors(f.predicted.to_numpy(), f.label.to_numpy()) for f in (a, b)]
-        return compare_sums(*errors, ("mae", METRICS["mae"]), names, **metrics, lower_is_better=True, unit="")
+        errors = [(f.predicted - f.label).abs().to_numpy() for f in (a, b)]
+        return compare_rows(*errors, "mae", names, **metrics, gap=GAP, lower_is_better=True, unit="")
 
     def right(self, predictions):
         gaps = np.abs(predictions.predicted - predictions.label).to_numpy()

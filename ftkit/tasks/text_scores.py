@@ -353,7 +353,8 @@ def count_needed(
     "Return the test rows that detecting `gap` takes: those of a paired z test with this spread of the differences"
     left = (differences - weights * differences.sum() / weights.sum()) / weights.mean()
     deviation = math.sqrt((left**2).sum() / max(len(left) - 1, 1))
-    return max(1, math.ceil(((norm.ppf(1 - level / 2) + norm.ppf(power)) * deviation / gap) ** 2))
+    fewest = math.ceil(1 - math.log2(level))  # with fewer even differences of one sign are not significant
+    return max(fewest, math.ceil(((norm.ppf(1 - level / 2) + norm.ppf(power)) * deviation / gap) ** 2))
 
 
 def describe_gap(

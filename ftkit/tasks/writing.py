@@ -40,6 +40,7 @@ def token_losses(
     shifted: bool,  # whether the logits at a token are for the next one, as those of decoders are
 ) -> torch.Tensor:
     "Return the loss of each token in nats (rows, tokens), 0 where nothing is trained"
+    logits = logits[:, -labels.shape[1] :]  # without those of the vectors that prompt tuning puts in front
     if shifted:
         logits, labels = logits[:, :-1], labels[:, 1:]
     return cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
@@ -137,7 +138,11 @@ def write_texts(
         ids, mask = pad_left([prompts[i] for i in rows], pad)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            out = model.generate(ids.to(model.device), attention_mask=mask.to(model.device), generation_config=config)
+            inputs = {
+                "input_ids": ids.to(model.device),
+                "attention_mask": mask.to(model.device),
+            }  # PEFT takes names only
+            out = model.generate(**inputs, generation_config=config)
         start = 1 if model.config.is_encoder_decoder else ids.shape[1]
         return [read_output(row, ends, tokenizer) for row in out[:, start:].tolist()]
 

@@ -7,6 +7,7 @@ escapes control characters.
 import logging
 import os
 import sys
+import warnings
 
 
 def in_notebook() -> bool:
@@ -114,8 +115,9 @@ def is_news(
 
 
 def drop_false_warnings() -> None:
-    "Leave out a warning of Transformers that each resumed run would get"
+    "Leave out a warning that each resumed run would get, and one about what PEFT asks of Transformers"
     logging.getLogger("transformers.trainer_utils").addFilter(is_news)
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 
 install_handler()

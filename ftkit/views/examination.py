@@ -25,7 +25,7 @@ def render_examination(
     ]
     sections = [finding_section(finding) for finding in result["findings"]]
     sections += [
-        Section("Labels", [table_html(counts)]),
+        *([Section("Labels", [table_html(counts)])] if counts else []),
         Section("Length of a text", [table_html(lengths)]),
         Section("Duplicates and leaks", [table_html(twins)]),
     ]

@@ -21,6 +21,7 @@ from processes import Command
 from ftkit.cli.commands import COMMANDS
 from ftkit.cli.parser import parse, read_settings
 from ftkit.errors import UserError
+from ftkit.files.feedback import read_feedback
 from ftkit.panels.controls import make_input, put_value, take_value
 from ftkit.panels.data import parse_fix
 from ftkit.panels.explorer import Explorer, read_errors
@@ -557,6 +558,10 @@ def test_a_sentence_is_answered_before_and_after(finished, worker):
     assert answer["after"][0]["scores"] == pytest.approx(after["scores"]) != answer["before"][0]["scores"]
     assert "".join(answer["tokens"][0]).startswith("lovely warm bread")
     assert "✓" in attempt.shown.value and "<img" not in attempt.shown.value
+    attempt.corrected.value = "flat"
+    attempt.bad.click()
+    table, unused = read_feedback(experiments_dir(finished.runs_dir) / "data/feedback.csv")
+    assert table.columns == {"text": [attempt.text.value], "label": ["flat"]} and "kept as 1" in attempt.kept.value
 
 
 def test_runs_are_sorted_and_compared(own, make_panel, worker):

@@ -318,3 +318,8 @@ def test_expected_copies_are_no_fault():
     text = "this sentence has no mistake"
     assert describe_outputs([text], [text], prompts=[text])["copies"] == 0
     assert describe_outputs([text], ["other"], prompts=[text])["copies"] == 1
+
+
+def test_few_rows_are_named_as_needed():
+    assert compare_rows(np.ones(5), np.zeros(5), "token_f1").text.endswith("takes about 6 test rows")
+    assert compare_rows(np.ones(6), np.zeros(6), "token_f1").better == "a"
