@@ -373,6 +373,7 @@ def add_lora(
         lora_alpha=lora_alpha,
         lora_dropout=lora_dropout,
         target_modules=None if known else linear_layers(model),
+        fan_in_fan_out=any(isinstance(m, Conv1D) for m in model.modules()),  # of GPT-2: weights lie the other way
         modules_to_save=[*trained_parts(model), *missing] or None,
     )
     return get_peft_model(model, config)

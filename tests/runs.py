@@ -1,6 +1,7 @@
 "What tests of runs share: rows, what identifies a run, what a folder holds, something that happens at a step."
 
 import json
+import os
 import time
 import zipfile
 from hashlib import sha256
@@ -12,9 +13,11 @@ from datasets import Dataset
 
 from ftkit.fine_tuning import Run
 from ftkit.runs.checkpoints import find_problem
-from ftkit.settings import Settings
+from ftkit.settings import CLASSIFICATION, TASKS, Settings
 from ftkit.trainer import OrderedTrainer
 
+TASK = os.environ.get("FTKIT_TASK", CLASSIFICATION)  # of all these runs: bench/faults.py has others
+only_classification = pytest.mark.skipif(TASK != CLASSIFICATION, reason="is about the accuracy or the head")
 RNG = np.random.default_rng(0)
 ROWS = Dataset.from_list(  # 12 steps an epoch with a batch of 8; labels that cannot be learned
     [
@@ -129,10 +132,23 @@ def signal_at(process, path: Path, step: int, number: int) -> None:
 
 def make_flags(keys: dict) -> list[str]:
     "Return settings as flags of the command"
+    keys = with_task(keys)
     texts = {key: ",".join(value) if isinstance(value, list) else str(value) for key, value in keys.items()}
     return [word for key, text in texts.items() for word in (f"--{key}", text)]
 
 
 def make_settings(**keys) -> Settings:
     "Return settings from keys of any section"
-    return Settings().replace(**keys)
+    return Settings().replace(**with_task(keys))
+
+
+def with_task(keys: dict) -> dict:
+    "Return settings of a run of the task that is tested: the rows are the same, with the label as the response"
+    if TASK == CLASSIFICATION:
+        return keys
+    known = TASKS[TASK].baselines
+    rungs = keys.get("baselines", [])
+    rungs = [name for name in (rungs.split(",") if isinstance(rungs, str) else rungs) if name in known]
+    columns = {"text_column_name": "text", "label_column_name": "label"} | keys
+    more = {"max_generated_samples": 2, "max_new_tokens": 3, "method": "full"}
+    return {"task": TASK, **more, **columns, "baselines": rungs or "none"}

@@ -98,6 +98,8 @@ class Generation(Task):
         )
         if packing and seq2seq:
             raise UserError("packing = true: is for decoders; this model has an encoder. Leave it out.")
+        trained = [i for i, count in enumerate(tokens["train"]["trained"]) if count]
+        tokens["train"] = tokens["train"].select(trained)  # the others were named
         if packing:
             tokens["train"] = pack(tokens["train"], max_seq_length)
         return tokens
@@ -129,6 +131,7 @@ class Generation(Task):
             max_new_tokens=settings.max_new_tokens,
             do_sample=settings.temperature > 0,
             temperature=settings.temperature or None,
+            top_k=0 if settings.temperature else None,  # else Transformers would sample from the 50 likeliest tokens
             eos_token_id=find_end_ids(tokenizer),
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=tokenizer.bos_token_id,
@@ -289,7 +292,7 @@ def load_writer(tokenizer, seed, model_name_or_path, model_revision="main", meth
     "Return a model that writes, in float32, with the weights marked that train"
     config = check_writes(model_name_or_path, model_revision)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    config.pad_token_id = tokenizer.pad_token_id
+    align_tokens(config, tokenizer)
     set_seed(seed)
     with loading(f"model_name_or_path = {model_name_or_path}"):
         model = kind.from_pretrained(
@@ -302,9 +305,20 @@ def load_writer(tokenizer, seed, model_name_or_path, model_revision="main", meth
             use_safetensors=True,
             trust_remote_code=False,
         )
+    align_tokens(model.generation_config, tokenizer)
     if dropout is not None:
         set_dropout(model, dropout)
     return name_base(choose_weights(model, method, seed=seed, **keys), method, model_name_or_path, model_revision)
+
+
+def align_tokens(
+    config,  # of a model, or of its generation
+    tokenizer,  # whose special tokens count
+) -> None:
+    "Take over the ids of the special tokens that the tokenizer has"
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        if (value := getattr(tokenizer, name)) is not None:
+            setattr(config, name, value)
 
 
 class MixedCollator:
@@ -345,11 +359,17 @@ def lose(model, tokenizer, conversations: list, settings, shots: list = ()) -> n
     seq2seq, limit = model.config.is_encoder_decoder, settings.max_seq_length
     tokens = tokenize_conversations(conversations, tokenizer, limit, seq2seq)
     if shots:
-        longer = tokenize_conversations([[*shots, *m] for m in conversations], tokenizer, limit, seq2seq)
+        longer = tokenize_conversations([put_shots(shots, m) for m in conversations], tokenizer, limit, seq2seq)
         labels = [keep_last(row, count) for row, count in zip(longer["labels"], tokens["trained"])]
         tokens = longer.remove_columns("labels").add_column("labels", labels)
     start = model.config.decoder_start_token_id if seq2seq else None
     return measure_losses(model, tokens, WritingCollator(tokenizer, start), settings.per_device_eval_batch_size)
+
+
+def put_shots(shots: list, messages: list) -> list:
+    "Return a conversation with examples before its first question. Its system turn stays the first"
+    system = [turn for turn in messages[:1] if turn["role"] == "system"]
+    return [*system, *shots, *messages[len(system) :]]
 
 
 def keep_last(
@@ -379,11 +399,16 @@ def write(model, tokenizer, conversations: list, settings, progress=None) -> lis
     return write_texts(model, tokenizer, prompts, **options, batch_size=size, progress=progress)
 
 
+def pick_asked(conversations: list, settings) -> list[int]:
+    "Return the numbers of the rows that are answered: the first ones, if they have a prompt"
+    return [i for i, m in enumerate(conversations[: settings.max_generated_samples]) if len(m) > 1]
+
+
 def judge(model, tokenizer, conversations: list, settings, shots: list = ()) -> dict[str, list]:
     "Return loss and tokens of each response, and for the first rows a written one with its finish reason, as columns"
     sums = lose(model, tokenizer, conversations, settings, shots)
-    chosen = [i for i, m in enumerate(conversations[: settings.max_generated_samples]) if len(m) > 1]
-    asked = [[*shots, *conversations[i][:-1]] for i in chosen]
+    chosen = pick_asked(conversations, settings)
+    asked = [put_shots(shots, conversations[i][:-1]) for i in chosen]
     written = dict(zip(chosen, write(model, tokenizer, asked, settings)))
     pairs = [written.get(i, (None, None)) for i in range(len(conversations))]
     return {
@@ -402,24 +427,29 @@ def read_rows(rows) -> list:
     return list(map(from_json, rows["messages"]))
 
 
-def as_written(texts: list) -> dict:
-    "Return texts that no model wrote as columns: they have no loss"
+def as_written(texts: list, rows, base) -> dict:
+    "Return texts that no model wrote as columns, for the rows that the models answer. They have no loss"
+    chosen = set(pick_asked(read_rows(rows), base.settings))
+    if not chosen:
+        raise UserError("no answer is written to compare with: plain text, or max_generated_samples = 0.")
+    texts = [text if i in chosen else None for i, text in enumerate(texts)]
     return {"predicted": texts, "nll": np.nan, "finish_reason": None}
 
 
-def copy(data, rows, base=None, objective=None) -> dict:
+def copy(data, rows, base, objective=None) -> dict:
     "Return the first sentence of each prompt"
     asked = [m[-2]["content"] if len(m) > 1 else "" for m in read_rows(rows)]
-    return as_written([re.split(r"(?<=[.!?。！？])\s|\n", text.strip(), maxsplit=1)[0] for text in asked])
+    first = [re.split(r"(?<=[.!?。！？])\s|\n", text.strip(), maxsplit=1)[0] for text in asked]
+    return as_written(first, rows, base)
 
 
-def nearest(data, rows, base=None, objective=None) -> dict:
+def nearest(data, rows, base, objective=None) -> dict:
     "Return for each row the response to the training prompt that shares most with it, by TF-IDF"
     words = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", sublinear_tf=True)
     known = words.fit_transform(list(data["train"]["text"]))
     best = (words.transform(list(rows["text"])) @ known.T).toarray().argmax(-1)
     responses = data["train"]["label"][:]
-    return as_written([responses[i] for i in best])
+    return as_written([responses[i] for i in best], rows, base)
 
 
 def zero_shot(data, rows, base, objective=None) -> dict:

@@ -25,7 +25,7 @@ from ftkit.checks.labels import label_key
 from ftkit.checks.texts import is_blank
 from ftkit.data import OneLabel, make_dataset, named_columns
 from ftkit.errors import UserError
-from ftkit.files.annotations import find_indicator_columns, find_several_labels, unlist
+from ftkit.files.annotations import EMPTY_LISTS, find_indicator_columns, find_several_labels, unlist
 from ftkit.metrics import f1_interval, wilson
 from ftkit.model_init import load_model
 from ftkit.objective import scale_to_unit
@@ -218,7 +218,7 @@ class SeveralLabels(OneLabel):
 def read_lists(table, column: str, split: str) -> list[list[str] | None]:
     "Return the labels of each row: a list, or names with one delimiter. An empty list is no label, a blank is unknown"
     values = get_column(table, column, split)
-    empty = [isinstance(v, str) and v.strip() == "[]" or hasattr(v, "__len__") and len(v) == 0 for v in values]
+    empty = [isinstance(v, str) and v.strip() in EMPTY_LISTS or hasattr(v, "__len__") and len(v) == 0 for v in values]
     found = unlist(values)
     joined = find_several_labels(found)
     delimiter = joined[0] if joined else None
@@ -321,7 +321,7 @@ def pick_threshold(probabilities: np.ndarray, has: np.ndarray) -> float:
         return 0.5
     f1 = 2 * np.cumsum(y) / (np.arange(1, len(y) + 1) + y.sum())  # if the first 1, 2, … rows get the label
     ends = np.append(p[:-1] > p[1:], True)  # equal probabilities cannot be told apart
-    middles = (p + np.append(p[1:], 0.0)) / 2
+    middles = (p + np.append(p[1:], min(p[-1], 0.0))) / 2  # below all rows: similarities may be negative
     best = np.flatnonzero(ends & (f1 >= f1[ends].max() - 1e-12))
     return float(middles[best[np.abs(middles[best] - 0.5).argmin()]])
 

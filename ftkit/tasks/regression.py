@@ -150,6 +150,8 @@ class Number(OneLabel):
     def strata(self, labels):
         "Return the bin of each number: about as many rows in each, none with few"
         bins = max(1, min(BINS, len(labels) // 20))
+        if len(set(labels)) < 2:  # the others may have been held out already
+            return ["0"] * len(labels)
         cut = pd.qcut(np.array(labels, dtype=float), bins, labels=False, duplicates="drop")
         for i in range(cut.max(), 0, -1):
             if (cut == i).sum() < FEWEST:
@@ -297,7 +299,7 @@ def rank_correlation(predicted, true, confidence_level: float = 0.95) -> Interva
         return Interval(value, -1.0, 1.0, n)
     width = norm.ppf((1 + confidence_level) / 2) * math.sqrt((1 + value**2 / 2) / (n - 3))
     center = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12))
-    return Interval(value, math.tanh(center - width), math.tanh(center + width), n)
+    return Interval(value, min(value, math.tanh(center - width)), max(value, math.tanh(center + width)), n)
 
 
 def compute_metrics(

@@ -53,6 +53,7 @@ def writing_loss(
 
     def loss(outputs, labels, num_items_in_batch=None):
         total = token_losses(outputs["logits"], labels, shifted).sum()
+        # without a token to train this is 0 / 0, which stops the training: a loss of 0.0 would hide it (trl#3927)
         return total / (count_trained(labels, shifted).sum() if num_items_in_batch is None else num_items_in_batch)
 
     return loss

@@ -109,14 +109,20 @@ def redact_hub_logs() -> None:
 def is_news(
     record: logging.LogRecord,  # of Transformers, about a resumed training
 ) -> bool:
-    "Return False for the warning that a share such as `logging_steps = 0.01` is not the number of steps that it means"
+    """Return False for two warnings about what is meant to be so.
+
+    A share such as `logging_steps = 0.01` is not the number of steps that it means; a checkpoint of a model that
+    writes has its embeddings once, and its head shares them.
+    """
     text = record.getMessage()
-    return not ("trainer_state.json" in text and text.count("\n\t") == 1 and "\n\tlogging_steps: 0." in text)
+    share = "trainer_state.json" in text and text.count("\n\t") == 1 and "\n\tlogging_steps: 0." in text
+    return not (share or text.endswith("missing keys in the checkpoint model loaded: ['lm_head.weight']."))
 
 
 def drop_false_warnings() -> None:
-    "Leave out a warning that each resumed run would get, and one about what PEFT asks of Transformers"
-    logging.getLogger("transformers.trainer_utils").addFilter(is_news)
+    "Leave out warnings that every good run would get: two of the Trainer, one about what PEFT asks"
+    for name in ("transformers.trainer", "transformers.trainer_utils"):
+        logging.getLogger(name).addFilter(is_news)
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 

@@ -6,29 +6,37 @@ import shutil
 
 import numpy as np
 import pytest
-from runs import ROWS, SHORT_ROWS, read_fingerprint
+from runs import ROWS, SHORT_ROWS, TASK, only_classification, read_fingerprint
 from transformers import TrainerCallback
 
 import ftkit.tasks.classification
+import ftkit.tasks.generation
 import ftkit.trainer
-from ftkit.errors import RunFailed
+from ftkit.errors import NotFinite, RunFailed
 from ftkit.fine_tuning import Run, fine_tune
 from ftkit.runs.checkpoints import find_newest
+from ftkit.settings import CLASSIFICATION
+
+METRIC, BEST = ("accuracy", max) if TASK == CLASSIFICATION else ("loss", min)
 
 
 def score_again(run) -> float:
-    "The given model's accuracy on the validation rows"
+    "The given model's headline score on the validation rows"
     rows = run.predictions.query("split == 'validation'")
-    return float(np.mean([a["label"] == label for a, label in zip(run.predict(rows.text.tolist()), rows.label)]))
+    if TASK == CLASSIFICATION:
+        return float(np.mean([a["label"] == label for a, label in zip(run.predict(rows.text.tolist()), rows.label)]))
+    model, tokenizer = run.open_model()
+    data, _ = run.task.read_again(rows, run.data)
+    return run.task.score(run.task.predict(model, tokenizer, data, run.settings))[METRIC].value
 
 
 @pytest.mark.fault("best model")
 def test_best_model_is_recorded_one(settings, reference_run):
     run = reference_run(settings, ROWS)
-    scores = {row["step"]: row["eval_accuracy"] for row in run.history if "eval_accuracy" in row}
+    scores = {row["step"]: row[f"eval_{METRIC}"] for row in run.history if f"eval_{METRIC}" in row}
     assert (
         run.record["best"]["value"]
-        == max(scores.values())
+        == BEST(scores.values())
         == scores[run.record["best"]["step"]]
         == pytest.approx(score_again(run))
     )
@@ -50,6 +58,7 @@ def test_resumed_run_keeps_best_model(tmp_path, capsys, reference, interrupt_run
     assert (message in capsys.readouterr().err) == (happened == "deleted")
 
 
+@only_classification
 @pytest.mark.fault("best model")
 def test_first_equal_epoch_is_best(settings, tmp_path):
     run = fine_tune(settings.replace(learning_rate=1e-9), ROWS, tmp_path, "x")
@@ -78,11 +87,13 @@ def test_lost_best_checkpoint_raises(settings, tmp_path, monkeypatch, how):
 
 @pytest.mark.fault("best model")
 def test_nan_metric_raises(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(ftkit.tasks.classification, "compute_metrics", lambda prediction: {"accuracy": math.nan})
-    with pytest.raises(RunFailed, match="no evaluation returned a comparable accuracy"):
+    task = ftkit.tasks.classification if TASK == CLASSIFICATION else ftkit.tasks.generation
+    monkeypatch.setattr(task, "compute_metrics", lambda prediction: {METRIC: math.nan})
+    with pytest.raises((RunFailed, NotFinite), match=f"no evaluation returned a comparable {METRIC}|not finite"):
         fine_tune(settings, ROWS, tmp_path, "x")
 
 
+@only_classification
 @pytest.mark.fault("best model")
 def test_best_step_is_always_saved(short_settings, tmp_path):
     run = fine_tune(

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from conftest import assemble
-from runs import ROWS, act_at_step, read_files, read_fingerprint
+from runs import ROWS, act_at_step, only_classification, read_files, read_fingerprint
 
 from ftkit.data import load_data
 from ftkit.errors import UserError
@@ -13,6 +13,8 @@ from ftkit.model_init import load_model, weights_sha256
 from ftkit.runs.session import create_run
 from ftkit.tokenizer import load_tokenizer, tokenize
 from ftkit.trainer import train
+
+pytestmark = only_classification
 
 
 def make_pieces(settings):

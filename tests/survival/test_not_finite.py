@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from runs import ROWS, act_at_step, read_losses
+from runs import ROWS, act_at_step, only_classification, read_losses
 
 import ftkit.tasks.classification
 import ftkit.trainer
@@ -71,6 +71,7 @@ def test_not_finite_step_stops_run(settings, tmp_path, monkeypatch, what, clippi
     assert find_newest(run.path / "checkpoints")[1] == []
 
 
+@only_classification
 @pytest.mark.fault("not finite")
 def test_unused_weight_is_checked(settings, tmp_path, monkeypatch):
     def act(trainer, step):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from runs import ROWS, SHORT_ROWS, read_fingerprint
+from runs import ROWS, SHORT_ROWS, only_classification, read_fingerprint
 
 import ftkit.fine_tuning
 import ftkit.tasks.classification
@@ -33,6 +33,7 @@ def stop_in(monkeypatch, name, how=KeyboardInterrupt):
     monkeypatch.setattr(module, name, raised)
 
 
+@only_classification
 @pytest.mark.fault("killed")
 def test_early_stopped_run_stays_ended(short_settings, tmp_path, monkeypatch):
     def falling(predictions):

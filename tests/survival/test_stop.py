@@ -20,13 +20,14 @@ from pathlib import Path
 import pytest
 from conftest import small_rows, write_csv
 from processes import Command
-from runs import make_flags, read_fingerprint, wait_for
+from runs import TASK, make_flags, read_fingerprint, wait_for
 
 from ftkit.cli.main import main
 from ftkit.errors import RunFailed, UserError
-from ftkit.fine_tuning import Run
+from ftkit.fine_tuning import TASKS, Run
 from ftkit.runs.checkpoints import find_newest
 from ftkit.runs.folder import RunFolder
+from ftkit.settings import CLASSIFICATION
 from survival.commands import COLUMNS, get_line, start_training
 
 INT, TERM, KILL, NOTHING = signal.SIGINT, signal.SIGTERM, signal.SIGKILL, 0
@@ -48,12 +49,14 @@ STEP, EVALUATION = (
 )  # 6 of them in each of 3 epochs; 3 in each evaluation
 HASH = "ftkit.runs.checkpoints.sha256_file"
 
+OWNER = f"{type(TASKS[TASK]).__module__}.{type(TASKS[TASK]).__qualname__}"
+KIND = "ForSequenceClassification" if TASK == CLASSIFICATION else "LMHeadModel"
 NO_RUN_YET = {
     "the rows are read": "ftkit.data.read_source",
     "the rows are split": "ftkit.data.split_rows",
-    "the tokenizer is loaded": "ftkit.fine_tuning.load_tokenizer",
-    "the texts become tokens": "ftkit.tasks.classification.tokenize",
-    "the model is built": "transformers.GPT2ForSequenceClassification.__init__",
+    "the tokenizer is loaded": f"{OWNER}.load_tokenizer",
+    "the texts become tokens": f"{OWNER}.tokenize",
+    "the model is built": f"transformers.GPT2{KIND}.__init__",
     "the plan is checked": "ftkit.checks.preflight.run_checks",
     "the trial steps": "ftkit.fine_tuning.run_trial",
     "the run folder has its settings": "ftkit.runs.session.describe_machine",
@@ -94,10 +97,10 @@ MOMENTS = {
     "the best weights are loaded": [("transformers.Trainer._load_best_model", 1)],
     "the training has ended": [("ftkit.trainer.weights_sha256", 2)],
     "the model is saved": [("ftkit.runs.folder.apply_umask", 1)],
-    "the model predicts": [("ftkit.tasks.classification.predict_logits", 2)],
+    "the model predicts": [(f"{OWNER}.predict", 2)],
     "a rung of the ladder": [("sklearn.linear_model.LogisticRegression.fit", 1)],
     "the predictions are written": [("pandas.DataFrame.to_parquet", 1)],
-    "the judging": [("ftkit.tasks.classification.compare", 1)],
+    "the judging": [(f"{OWNER}.compare", 1)],
     "the model card": [("ftkit.fine_tuning.write_card", 1)],
     "the record becomes finished": [("ftkit.runs.session.ignore_signals", 1)],
     "the report is drawn": [("ftkit.views.report.img_tag", 1)],
@@ -358,7 +361,7 @@ def test_stop_at_last_steps_resumes(folder, start, ftkit, reference, number):
 @pytest.mark.fault("stopped")
 def test_ended_run_trains_no_further(folder, start, ftkit, reference):
     more = ["--max_steps", 15]
-    check_stopped(start([("ftkit.tasks.classification.compare", 1)], *more), folder)
+    check_stopped(start([(f"{OWNER}.compare", 1)], *more), folder)
     check_resume(ftkit, folder, reference(*more))
 
 
@@ -481,7 +484,7 @@ ENDS = {  # what happens -> exit code, status, reason, the last line on stderr
     "a fault in training": ([(STEP, 9, FAULT)], 1, "failed", "RuntimeError: boom", "RuntimeError: boom"),
     "a fault in an evaluation": ([(EVALUATION, 5, FAULT)], 1, "failed", "RuntimeError: boom", "RuntimeError: boom"),
     "a fault in judging": (
-        [("ftkit.tasks.classification.compare", 1, FAULT)],
+        [(f"{OWNER}.compare", 1, FAULT)],
         1,
         "failed",
         "RunFailed: runs/x: the model is trained and saved, but this failed after it: scores (RuntimeError: boom)",
@@ -516,7 +519,7 @@ ENDS = {  # what happens -> exit code, status, reason, the last line on stderr
         "ftkit: the best weights are gone.",
     ),
     "the input is at fault, seen in judging": (
-        [("ftkit.tasks.classification.compare", 1, UserError("no."))],
+        [(f"{OWNER}.compare", 1, UserError("no."))],
         1,
         "failed",
         "RunFailed: runs/x: the model is trained and saved, but this failed after it: scores (UserError: no.)",

@@ -1,0 +1,176 @@
+"Resampling rows: sums, intervals and verdicts, next to loops over rows and to what scipy finds."
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as rules
+from hypothesis import strategies as st
+from scipy.stats import t
+
+from ftkit.errors import UserError
+from ftkit.tasks import resampling
+from ftkit.tasks.resampling import bootstrap_p, compare_sums, interval, resample, score_sums, write_verdict
+
+MEAN = {"mean": lambda sums: sums[..., 0] / sums[..., 1]}
+LEVELS = [0.8, 0.9, 0.95, 0.99]
+quick = rules(max_examples=60, deadline=None)
+numbers = st.lists(st.integers(-8, 8).map(lambda i: i / 4), min_size=2, max_size=20)
+
+
+def with_ones(values) -> np.ndarray:
+    "Return a value and 1 of each row, whose sums make a mean"
+    return np.stack([np.asarray(values, dtype=float), np.ones(len(values))], -1)
+
+
+def compare(a, b, **keys):
+    "Compare the means of two models"
+    return compare_sums(with_ones(a), with_ones(b), ("mean", MEAN["mean"]), **keys)
+
+
+def draw(seed: int, n: int, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
+    "Return numbers that two models may have on the same rows"
+    return shift + scale * np.random.default_rng(seed).normal(size=n)
+
+
+def test_resamples_are_sums_of_rows():
+    stats = np.array([[1, 10, 1], [2, 20, 1], [4, 40, 1]])
+    draws = resample(stats, 500)
+    assert draws.shape == (500, 3) and (draws[:, 2] == 3).all() and (draws[:, 1] == 10 * draws[:, 0]).all()
+    possible = {a + b + c for a in (1, 2, 4) for b in (1, 2, 4) for c in (1, 2, 4)}
+    assert set(draws[:, 0]) == possible
+    assert draws.mean(0) == pytest.approx(stats.sum(0), rel=0.03)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    stats = with_ones(draw(0, 50))
+    whole = resample(stats, 300)
+    monkeypatch.setattr(resampling, "MOST_NUMBERS", 50 * 7)
+    assert np.array_equal(resample(stats, 300), whole)
+    assert not np.array_equal(resample(stats, 300, seed=1), whole)
+
+
+@pytest.mark.parametrize("n", [2, 5, 10, 100])
+def test_interval_is_wide_as_t(n):
+    values = draw(n, n)
+    found = score_sums(with_ones(values), MEAN, num_resamples=20_000)["mean"]
+    half = t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    assert found.value == pytest.approx(values.mean()) and found.n == n
+    if n > 2:  # two rows have three resamples
+        assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.3 if n == 5 else 0.12)
+
+
+def test_interval_holds_its_level():
+    hits = [
+        (found := score_sums(with_ones(draw(seed, 10)), MEAN, num_resamples=300)["mean"]).low <= 0 <= found.high
+        for seed in range(400)
+    ]
+    assert 0.915 < np.mean(hits) < 0.985
+
+
+@given(numbers)
+@quick
+def test_value_is_in_its_interval(values):
+    found = score_sums(with_ones(values), MEAN, num_resamples=300)["mean"]
+    assert found.low - 1e-12 <= found.value <= found.high + 1e-12
+    assert min(values) - 1e-12 <= found.low and found.high <= max(values) + 1e-12
+
+
+def test_higher_level_is_wider():
+    stats, seen = with_ones(draw(0, 30)), []
+    for level in LEVELS:
+        found = score_sums(stats, MEAN, level)["mean"]
+        seen.append((-found.low, found.high))
+    assert seen == sorted(seen) and len(set(seen)) == len(LEVELS)
+
+
+def test_one_row_has_no_interval():
+    found = score_sums([[3.0, 1.0]], MEAN)["mean"]
+    assert (found.value, found.low, found.high, found.n) == (3, None, None, 1)
+    verdict = compare([1.0], [0.0])
+    assert (verdict.difference, verdict.low, verdict.high, verdict.p, verdict.better) == (1, None, None, 1, None)
+
+
+@pytest.mark.parametrize("a, b", [([], []), ([1.0], [1.0, 2.0])])
+def test_missing_rows_are_refused(a, b):
+    with pytest.raises(UserError, match="Give the same rows, at least one"):
+        compare(a, b)
+    with pytest.raises(UserError, match="no rows to score"):
+        score_sums(np.zeros((0, 2)), MEAN)
+
+
+@pytest.mark.parametrize("n", [2, 3, 30])
+def test_same_model_is_no_better(n):
+    verdict = compare(draw(0, n), draw(0, n))
+    assert (verdict.difference, verdict.low, verdict.high, verdict.better) == (0, 0, 0, None) and verdict.p == 1
+
+
+@pytest.mark.parametrize("lower, better", [(False, "new"), (True, "old")])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_better_names_the_right_model(lower, better, swapped):
+    models = {"new": draw(0, 60, 1.0), "old": draw(1, 60)}
+    names = ("old", "new") if swapped else ("new", "old")
+    verdict = compare(*(models[name] for name in names), names=names, lower_is_better=lower)
+    assert (verdict.a, verdict.b, verdict.better) == (*names, better) and verdict.p <= 0.05
+    assert (verdict.difference > 0) == (not swapped) and verdict.low * verdict.high > 0
+    assert verdict.text.startswith(f"{better} is better than ")
+
+
+@given(numbers, st.integers(0, 99), st.sampled_from(LEVELS), st.sampled_from([0.0, 0.5, 1.0]))
+@quick
+def test_interval_and_test_agree(values, seed, level, shift):
+    b = np.array(values) + draw(seed, len(values), shift)
+    verdict = compare(values, b, confidence_level=level, num_resamples=200)
+    excludes = verdict.low > 0 or verdict.high < 0
+    assert excludes == (verdict.p <= 1 - level) == (verdict.better is not None)
+    assert verdict.low - 1e-12 <= verdict.difference <= verdict.high + 1e-12 and 0 < verdict.p <= 1
+    if verdict.better:
+        assert (verdict.better == "a") == (verdict.difference > 0)
+
+
+@given(numbers, st.integers(0, 99))
+@quick
+def test_order_of_models_is_free(values, seed):
+    b = np.array(values) + draw(seed, len(values), 0.5)
+    one, two = compare(values, b, num_resamples=300), compare(b, values, num_resamples=300)
+    assert (one.low, one.high) == pytest.approx((-two.high, -two.low), abs=1e-9)
+    assert {"a": "b", "b": "a"}.get(one.better) == two.better and one.p == two.p
+
+
+def test_pairs_are_kept_together():
+    hard = draw(0, 40, 0, 10)  # some rows are hard for both
+    paired = compare(hard + 0.5 + draw(1, 40, 0, 0.1), hard)
+    shuffled = compare(hard + 0.5, np.random.default_rng(2).permutation(hard))
+    assert paired.better == "a" and shuffled.better is None
+    assert paired.high - paired.low < 0.1 * (shuffled.high - shuffled.low)
+
+
+def test_equal_models_are_seldom_told_apart():
+    found = [compare(draw(seed, 12), draw(1000 + seed, 12), num_resamples=200).better for seed in range(300)]
+    assert np.mean([name is not None for name in found]) < 0.09
+
+
+@pytest.mark.parametrize("shift", [0.2, 0.35, 0.5])
+def test_p_is_where_the_interval_ends(shift):
+    gaps = draw(0, 4000, shift, 0.25)
+    p = bootstrap_p(gaps, 20)
+    inside, outside = (interval(shift, gaps, 20, 1 - factor * p) for factor in (0.8, 1.25))
+    assert inside.low < 0 < outside.low
+
+
+def test_p_needs_two_rows():
+    assert bootstrap_p(np.ones(100), 1) == 1.0 and bootstrap_p(np.ones(100), 2) > bootstrap_p(np.ones(100), 50) > 0
+
+
+@pytest.mark.parametrize(
+    "numbers, better, unit, words",
+    [
+        ((0.1, 0.05, 0.15), "a", "points", "a is better than b: f1 micro +10.0 points [+5.0, +15.0], p = 0.010"),
+        ((-0.1, -0.15, -0.05), "b", "points", "b is better than a: f1 micro +10.0 points [+5.0, +15.0], p = 0.010"),
+        ((0.3, 0.1, 0.5), "b", "", "b is better than a: f1 micro -0.3 [-0.5, -0.1], p = 0.010"),
+        ((0.1, None, None), None, "points", "no significant difference between a and b: f1 micro +10.0 points ["),
+    ],
+)
+def test_verdict_is_one_sentence(numbers, better, unit, words):
+    text = write_verdict(("a", "b"), "f1_micro", numbers, 0.01, better, unit)
+    assert text.startswith(words) and "\n" not in text and "  " not in text
+    assert "p < 0.001" in write_verdict(("a", "b"), "f1_micro", numbers, 0.0009, better, unit)
