@@ -2,8 +2,8 @@
 
     python bench/faults.py            # `make faults`
 
-Writes faults.json (ftkit), plain_faults.json (plain Transformers) and faults.md (both) next to this file.
-The exit code is that of the tests.
+Writes faults.json (ftkit), generation_faults.json (the survival tests again, with task = text-generation),
+plain_faults.json (plain Transformers) and faults.md (all) next to this file. The exit code is that of the tests.
 """
 
 import argparse
@@ -24,9 +24,10 @@ def format_cases(row: dict | None) -> str:
     return f"{row['passed']} of {row['of'] if 'of' in row else row['passed'] + row['failed']}"
 
 
-def format_table(ours: dict, plain: dict) -> str:
-    "Return both results as Markdown"
-    versions, theirs = ours["versions"], {row["figure"]: row for row in plain["figures"]}
+def format_table(ours: dict, generation: dict, plain: dict) -> str:
+    "Return the results as Markdown"
+    versions = ours["versions"]
+    written, theirs = ({row["figure"]: row for row in found["figures"]} for found in (generation, plain))
     lines = [
         "# The table of faults",
         "",
@@ -34,39 +35,58 @@ def format_table(ours: dict, plain: dict) -> str:
         f"Python {versions['python']}, PyTorch {versions['torch']}, Transformers {versions['transformers']}. "
         f"ftkit's cases took {ours['seconds'] / 60:.0f} minutes.",
         "Each fault is real: a process is killed, a file system filled, a byte flipped. "
-        "The two columns do not always have the same number of cases.",
-        "A dash means that plain Transformers has nothing to test there, or was not measured: "
-        "see `plain_faults.json`, which also lists each case.",
+        "The columns do not always have the same number of cases. "
+        f"Generation: the survival tests with `task = text-generation`, made on {generation['date']}.",
+        "A dash means that there is nothing that depends on the task, or nothing that plain Transformers could be "
+        "tested for, or that it was not measured: see `plain_faults.json`, which also lists each case.",
         "",
-        "| | what is counted | ftkit | plain Transformers |",
-        "|---|---|---|---|",
+        "| | what is counted | ftkit | generation | plain Transformers |",
+        "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['figure']} | {row['title']} | {format_cases(row)} | {format_cases(theirs.get(row['figure']))} |"
+        f"| {row['figure']} | {row['title']} | {format_cases(row)} | {format_cases(written.get(row['figure']))} "
+        f"| {format_cases(theirs.get(row['figure']))} |"
         for row in ours["figures"]
     ]
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    "Run both, write and print the table"
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+def run_faults(
+    name: str,  # of the file that is written, next to this one
+    *options: str,  # of pytest
+    **environment: str,  # more variables
+) -> int:
+    "Run the tests that are marked with a fault, write how many passed, and return their exit code"
     start = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "fault"],
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "fault", *options],
         cwd=HERE.parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "FTKIT_FAULTS": str(HERE / "faults.json")},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "FTKIT_FAULTS": str(HERE / name), **environment},
     )
-    seconds = time.monotonic() - start
-    subprocess.run([sys.executable, HERE / "plain_faults.py"], check=True)
-    ours, plain = (
-        json.loads((HERE / name).read_text(encoding="utf-8")) for name in ("faults.json", "plain_faults.json")
-    )
-    ours["seconds"] = round(seconds)
-    (HERE / "faults.json").write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
-    (HERE / "faults.md").write_text(format_table(ours, plain), encoding="utf-8")
-    print((HERE / "faults.md").read_text(encoding="utf-8"))
+    found = json.loads((HERE / name).read_text(encoding="utf-8"))
+    found["seconds"] = round(time.monotonic() - start)
+    (HERE / name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return done.returncode
+
+
+def main() -> int:
+    "Run all, write and print the table"
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    codes = [
+        run_faults("faults.json"),
+        run_faults("generation_faults.json", "tests/survival", FTKIT_TASK="text-generation"),
+    ]
+    subprocess.run([sys.executable, HERE / "plain_faults.py"], check=True)
+    write_table()
+    print((HERE / "faults.md").read_text(encoding="utf-8"))
+    return max(codes)
+
+
+def write_table() -> None:
+    "Write faults.md from the three files"
+    names = ("faults.json", "generation_faults.json", "plain_faults.json")
+    found = [json.loads((HERE / name).read_text(encoding="utf-8")) for name in names]
+    (HERE / "faults.md").write_text(format_table(*found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ftkit.errors import RunFailed, is_out_of_memory
-from ftkit.tasks.chat import IGNORED, CausalCollator, find_end_ids, pad_id
+from ftkit.tasks.chat import IGNORED, CausalCollator, find_end_ids, pad_id, pad_right
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,11 @@ def write_texts(
         config.decoder_start_token_id = model.config.decoder_start_token_id
 
     def write(rows):
-        ids, mask = pad_left([prompts[i] for i in rows], pad)
+        chosen = [prompts[i] for i in rows]
+        if model.config.is_encoder_decoder:  # the encoder of BART counts positions from the first id
+            ids, mask = pad_right(chosen, pad), pad_right([[1] * len(row) for row in chosen], 0)
+        else:
+            ids, mask = pad_left(chosen, pad)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             inputs = {
@@ -147,7 +151,13 @@ def write_texts(
         start = 1 if model.config.is_encoder_decoder else ids.shape[1]
         return [read_output(row, ends, tokenizer) for row in out[:, start:].tolist()]
 
-    return in_batches(write, [len(ids) for ids in prompts], batch_size, model, progress)
+    # `generate` fills in what a base model's own configuration has, such as beams and penalties
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    own, inner.generation_config = inner.generation_config, config
+    try:
+        return in_batches(write, [len(ids) for ids in prompts], batch_size, model, progress)
+    finally:
+        inner.generation_config = own
 
 
 def read_output(

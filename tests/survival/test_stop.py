@@ -51,6 +51,7 @@ HASH = "ftkit.runs.checkpoints.sha256_file"
 
 OWNER = f"{type(TASKS[TASK]).__module__}.{type(TASKS[TASK]).__qualname__}"
 KIND = "ForSequenceClassification" if TASK == CLASSIFICATION else "LMHeadModel"
+SECOND = 2 if TASK == CLASSIFICATION else 1  # of the saves; a run with steps as short as these saves less often
 NO_RUN_YET = {
     "the rows are read": "ftkit.data.read_source",
     "the rows are split": "ftkit.data.split_rows",
@@ -88,7 +89,7 @@ MOMENTS = {
         ("ftkit.runs.checkpoints.fsync", 3),
     ],
     "a checkpoint gets its name": [
-        ("ftkit.training.callbacks.commit", 2, NOTHING),
+        ("ftkit.training.callbacks.commit", SECOND, NOTHING),
         ("ftkit.runs.checkpoints.write_json", 1, NOTHING),
         ("os.replace", 2),
     ],
