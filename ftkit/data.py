@@ -410,6 +410,11 @@ def named_columns(
 class OneLabel:
     "What the label column of a task holds: one label a row"
 
+    must_stratify = True  # each split needs each of the `strata`
+
+    def __init__(self):
+        self.reading = {}  # what the training rows decide about reading others, such as a delimiter
+
     def choose(
         self,
         table: Table,  # the training rows
@@ -707,7 +712,12 @@ def hold_out(
         else:
             groups = column_of(rows, group_column, "group_column_name") if group_column else None
             alike = group_repeats(rows.texts, "near") if near else None
-            rest, held = split_rows(rows.texts, target.strata(rows.labels), share, seed, groups, alike)
+            try:
+                rest, held = split_rows(rows.texts, target.strata(rows.labels), share, seed, groups, alike)
+            except UserError:
+                if target.must_stratify:
+                    raise
+                rest, held = split_rows(rows.texts, [""] * len(rows.texts), share, seed, groups, alike)
         left -= sizes[split]
         parts["train"], parts[split] = rows.select(rest), rows.select(held)
         missed = len(held) / whole
@@ -873,6 +883,7 @@ def load_data(
     bar.close()
     unseen = [name for name in names if not report["train"]["labels"].get(name)]
     report["notes"] += [f"label '{name}' has no training rows" for name in unseen]
+    report |= {"reading": target.reading} if target.reading else {}
     report["lines"] = [describe_split(split, report) for split in SPLITS]
     return data, report
 
@@ -888,6 +899,7 @@ def load_rows(
     tables = read_source(rows, options=ReadOptions())
     table = tables.get("test", tables["train"]) if len(tables) > 1 else tables["train"]
     target = target or OneLabel()
+    target.reading = report.get("reading", {})
     columns = (text_column_name or report["text_column"], label_column_name or report["label_column"])
     texts, label, _ = target.choose(table, *columns)
     with naming(table.source):

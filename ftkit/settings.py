@@ -37,6 +37,7 @@ Auto = typing.Literal["auto"]  # a value that is found when the run starts
 METRICS = ["accuracy", "f1_macro", "precision_macro", "recall_macro"]
 BEST_METRICS = [*METRICS, "loss"]  # the values of metric_for_best_model
 BASELINES = ["majority", "tfidf", "zero_shot", "few_shot", "frozen"]
+SHARES = {"accuracy"}  # metrics that count right rows
 LOWER_IS_BETTER = {"loss", "perplexity", "mae", "mse", "hamming_loss"}  # metrics
 
 
@@ -566,6 +567,8 @@ def check_task(
                 f"{f.name} = {quote(value)}: is a key of task = {' and '.join(f.metadata['tasks'])}, "
                 f"and here task = {task}. Leave it out."
             )
+    if settings.training_arguments.get("label_smoothing_factor") and task != CLASSIFICATION:
+        raise UserError(f"label_smoothing_factor: smooths the labels of {CLASSIFICATION}, and here task = {task}.")
     for name, known in (("baselines", TASKS[task].baselines), ("metric_for_best_model", TASKS[task].metrics)):
         value = getattr(settings, name)
         for item in value if isinstance(value, list) else [value]:

@@ -12,6 +12,7 @@ from ftkit.checks.privacy import PATTERNS, Redactor
 from ftkit.checks.templates import find_templates
 from ftkit.checks.texts import is_short
 from ftkit.errors import UserError, escape_controls
+from ftkit.files.annotations import unlist
 from ftkit.files.columnar import from_python
 from ftkit.files.rows import Table
 from ftkit.files.tables import read_table
@@ -97,6 +98,10 @@ class Cleaner:
     ):
         self.columns = {name: list(values) for name, values in table.columns.items()}
         self.text_columns, self.label_column, self.log = text_columns, label_column, []
+        if any(isinstance(label, list) for label in self.labels):
+            labels = unlist(self.labels)
+            one = not any(isinstance(label, list) for label in labels)
+            self.columns[label_column] = labels if one else self.labels  # lists of one label are labels
 
     @property
     def texts(self) -> list:

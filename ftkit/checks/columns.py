@@ -245,7 +245,7 @@ def is_one_to_one(
     b: str,  # another
 ) -> bool:
     "Return whether two columns say the same in other words: each value of one goes with one value of the other"
-    pairs = Counter(zip(table.columns[a], table.columns[b]))
+    pairs = Counter(zip(map(str, table.columns[a]), map(str, table.columns[b])))  # lists cannot be counted
     left, right = {p[0] for p in pairs}, {p[1] for p in pairs}
     return len(pairs) == len(left) == len(right)
 

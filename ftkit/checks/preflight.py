@@ -32,6 +32,7 @@ from ftkit.training.trial import Trial, count_answers, unchanged
 OK, WARN, REFUSE = "ok", "warn", "refuse"
 MANY_UNKNOWN = 0.2  # share of a label's tokens that the tokenizer does not know
 MANY_CUT = 0.2  # share of a label's texts that the limit cuts
+MANY_TIMES = 20  # the loss of guessing, from which a first loss is a fault
 ROWS = 8  # of a batch that a check reads
 OVERFIT_STEPS = 30  # updates on one batch, with `preflight = full`
 RATES = {  # usual learning rates of a method: lowest, highest
@@ -83,6 +84,11 @@ class Plan:
     def labels(self) -> list[str]:
         "Return the label names; empty if the task has none"
         return self.report["labels"]
+
+    @property
+    def ignoring(self) -> str:
+        "Return how a label is left out, for a sentence"
+        return " with ignore_labels" if "ignore_labels" in self.settings.section("data") else ""
 
     def groups(
         self,
@@ -259,12 +265,12 @@ def check_labels(plan: Plan) -> tuple | None:
     unseen = [n for n in missing["train"] if any(n not in gone for split, gone in missing.items() if split != "train")]
     if unseen:
         seen = f"no training row has the label {describe_labels(unseen)}, but other rows do"
-        return REFUSE, seen, why, "Add training rows, or leave the label out with ignore_labels."
+        return REFUSE, seen, why, f"Add training rows, or leave the label out{plan.ignoring}."
     if any(missing.values()):
         seen = "; ".join(
             f"{split} has no row of {describe_labels(names)}" for split, names in missing.items() if names
         )
-        return WARN, seen, why, "Add rows, or leave the label out with ignore_labels."
+        return WARN, seen, why, f"Add rows, or leave the label out{plan.ignoring}."
     return OK, f"all {len(plan.labels)} labels have rows in all splits", why
 
 
@@ -272,10 +278,11 @@ def check_first_loss(plan: Plan) -> tuple:
     why = "A model that knows nothing of the task has about the loss of guessing."
     with torch.no_grad():
         loss = float(run_model(plan, first_rows(plan))[1])
-    expected = plan.task.expected_loss(plan.labels)
-    if not math.isfinite(loss):
-        return WARN, f"the loss before training is {loss}", why, "Look at the weights of the base model."
-    return OK, f"the loss before training is {loss:.2f}" + (f", next to {expected}" if expected else ""), why
+    guessing, words = plan.task.expected_loss(plan.labels) or (math.inf, "")
+    seen = f"the loss before training is {loss:.2f}" + (f", next to {words}" if words else "")
+    if not loss <= MANY_TIMES * guessing:
+        return WARN, seen, why, "Look at the weights of the base model, and at the labels."
+    return OK, seen, why
 
 
 def check_accumulation(plan: Plan) -> tuple:

@@ -330,13 +330,11 @@ def is_doccano(table: Table) -> bool:
 
 
 def unpack_doccano(table: Table) -> Table:
-    "Read texts with their lists of labels. Raises `UserError` for spans"
+    "Read texts with their lists of labels, which stay lists: of none, one or several. Raises `UserError` for spans"
     key = find_list_column(table)
     if key is None or has_spans(table.columns[key]):
         raise UserError(f"{table.source}: {SPANS}")
-    replaced = {key: {"label": unlist(table.columns[key])}}
-    if "text" not in table.columns:
-        replaced["data"] = {"text": table.columns["data"]}
+    replaced = {} if "text" in table.columns else {"data": {"text": table.columns["data"]}}
     if table.format in TYPED:
         return rebuild(table, replaced, [f"'{key}' holds lists; a list of one label was read as the label"])
     return rebuild(table, replaced, ["read as a doccano export"])

@@ -69,7 +69,8 @@ class Explorer:
 
     def has_matrix(self) -> bool:
         "Return whether each row has one of a few labels. Counts them"
-        labels, single = self.rows.attrs["labels"], all(len(names) == 1 for names in self.rows.names)
+        labels, columns = self.rows.attrs["labels"], ("names", "said")
+        single = all(len(names) == 1 for column in columns for names in self.rows[column])
         if not single or not 0 < len(labels) <= MOST_CELLS:
             return False
         true, predicted = (pd.Categorical(self.rows[column], labels) for column in ("label", "predicted"))

@@ -1,5 +1,7 @@
 "The section Runs: all runs of the folder as a table, and two of them next to each other."
 
+import math
+
 import ipywidgets as widgets
 import pandas as pd
 from markupsafe import Markup
@@ -9,6 +11,7 @@ from ftkit.panels.controls import LABEL
 from ftkit.panels.views import View, button, guarded, html, line, row
 from ftkit.runs.folder import RunFolder, list_runs
 from ftkit.runs.listing import summarise_runs
+from ftkit.settings import LOWER_IS_BETTER
 from ftkit.views.curves import curve_svg
 from ftkit.views.html import table_html
 from ftkit.views.scores import read_curves
@@ -59,13 +62,13 @@ class RunsView(View):
                 "test score": f"{r['headline']} {r[r['headline']]}" if r[r["headline"]] else "",
                 "seconds": r["seconds"] or "",
                 "model": r["model"],
-                "score": float((r[r["headline"]] or "-1").split()[0]),
+                "rank": rank_score(r["headline"], r[r["headline"]]),
             }
             for r in self.rows
         ]
         key = COLUMNS[self.order.value]
         if key == "score":
-            rows.sort(key=lambda r: -r["score"])
+            rows.sort(key=lambda r: r["rank"])
         elif key == "seconds":
             rows.sort(key=lambda r: float(r["seconds"] or 0))
         elif key:
@@ -129,6 +132,17 @@ def comparison_html(
     )
 
 
+def rank_score(
+    headline: str,  # the metric
+    score: str | None,  # as it is shown; None: the run was not scored
+) -> float:
+    "Return what the runs are sorted by: the best first, those without a score last"
+    if not score:
+        return math.inf
+    value = float(score.split()[0])
+    return value if headline in LOWER_IS_BETTER else -value
+
+
 def changed_rows_html(
     a: RunFolder,  # one run
     b: RunFolder,  # another
@@ -139,6 +153,8 @@ def changed_rows_html(
     except UserError:
         return Markup("")
     if len(one) != len(two) or not (one.text == two.text).all() or "predicted" not in one:
+        return Markup("")
+    if not hasattr(one.label, "cat"):  # of other tasks a prediction is more or less wrong
         return Markup("")
     label = one.label.astype(str)
     right = [rows.predicted.astype(str) == label for rows in (one, two)]

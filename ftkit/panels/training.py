@@ -9,6 +9,7 @@ from ftkit.intervals import Interval
 from ftkit.panels.controls import LABEL
 from ftkit.panels.views import View, button, facts, guarded, html, line, row
 from ftkit.runs.folder import list_runs
+from ftkit.settings import SHARES
 from ftkit.views.curves import curve_svg
 from ftkit.views.html import format_cell, table_html
 from ftkit.views.scores import format_seconds, read_curves, spell_metric
@@ -233,7 +234,7 @@ def evaluations_html(
         shown = {"step": logged["step"], "epoch": f"{logged.get('epoch', 0):g}", "loss": logged["eval_loss"]}
         for name in metric_names([logged], headline):
             value = logged[f"eval_{name}"]
-            shown[spell_metric(name)] = str(with_interval(value, n)) if name == headline and n else value
+            shown[spell_metric(name)] = str(with_interval(value, n)) if name in SHARES and n else value
         rows.append(shown)
     if not rows:
         return Markup("")

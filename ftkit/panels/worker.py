@@ -152,7 +152,7 @@ class Desk:
         tuned = Run(run)
         settings, time = tuned.settings, (tuned.path / "run.json").stat().st_mtime
         model, tokenizer = self.memory.get("tuned", [run, time], tuned.open_model)
-        before = self.memory.get("untrained", [run, time], lambda: load_untrained(tuned, tokenizer))
+        before = self.memory.get("untrained", [run, time], lambda: load_untrained(tuned, tokenizer, model))
         ids = tokenizer(texts, truncation=True, max_length=settings.max_seq_length)["input_ids"]
         return {
             "after": tuned.task.answer(model, tokenizer, texts, settings),
@@ -200,11 +200,14 @@ def load_model(plan):
     return plan.model
 
 
-def load_untrained(run, tokenizer):
+def load_untrained(run, tokenizer, tuned):
     "Return the model of a run as it was before its training"
     settings = run.settings
     keys = settings.section("model") | settings.section("model_init")
-    return run.task.load_model(run.labels, tokenizer, seed=settings.seed, **keys).eval()
+    model = run.task.load_model(run.labels, tokenizer, seed=settings.seed, **keys).eval()
+    if scale := getattr(tuned.config, "label_scale", None):  # what its answers are standardised by
+        model.config.label_mean, model.config.label_std = scale
+    return model
 
 
 def show_token(

@@ -24,7 +24,7 @@ class Task:
     pipeline: str | None  # of `transformers.pipeline`, which opens the folder model/; None if there is none
     headline: str  # the metric that leads in tables and reports
     rungs: dict[str, Callable]  # the baselines of the ladder: name -> function of (data, rows, base, objective)
-    target = OneLabel()  # what the label column holds
+    target_class = OneLabel  # what the label column holds
     answer_keys: tuple[str, ...]  # of `answer`, which lead in a file of predictions
     words: str  # what the model does, for the card: "A model …"
     limit: str  # what it cannot do, a sentence for the card
@@ -35,7 +35,7 @@ class Task:
         **data,  # the section [data]
     ) -> tuple[DatasetDict, dict]:
         "Step 3. Return the splits and the report on them"
-        return load_data(dataset, target=self.target, **data)
+        return load_data(dataset, target=self.target_class(), **data)
 
     def load_rows(
         self,
@@ -45,7 +45,7 @@ class Task:
         label_column_name: str | None = None,  # default: that of the training rows
     ) -> tuple[Dataset, dict[str, int]]:
         "Return other rows, read as the training rows were, and how many were dropped for which reason"
-        return load_rows(rows, report, text_column_name, label_column_name, self.target)
+        return load_rows(rows, report, text_column_name, label_column_name, self.target_class())
 
     def read_again(
         self,
@@ -104,8 +104,8 @@ class Task:
     def expected_loss(
         self,
         labels: list[str],  # label names
-    ) -> str | None:
-        "Return the loss of a model that knows nothing, in words; None if there is no such number"
+    ) -> tuple[float, str] | None:
+        "Return the loss of a model that knows nothing, and the same in words; None if there is no such number"
         return None
 
     def finish_model(

@@ -43,7 +43,8 @@ class Classification(HeadTask):
         }
 
     def expected_loss(self, labels):
-        return f"ln {len(labels)} = {math.log(len(labels)):.2f}"
+        loss = math.log(len(labels))
+        return loss, f"ln {len(labels)} = {loss:.2f}"
 
     def predict(self, model, tokenizer, rows, settings):
         logits, names = self.read_logits(model, tokenizer, rows, settings), rows.features["label"].names

@@ -71,8 +71,8 @@ class Generation(Task):
         return {"copy": copy, "nearest": nearest, "zero_shot": zero_shot, "few_shot": few_shot}
 
     @property
-    def target(self):
-        return Conversation()
+    def target_class(self):
+        return Conversation
 
     def read_again(self, predictions, report):
         extras = {name: list(predictions[name]) for name in predictions if name not in OWN}
@@ -82,6 +82,8 @@ class Generation(Task):
     def load_tokenizer(self, model_name_or_path, model_revision="main"):
         config = check_writes(model_name_or_path, model_revision)
         tokenizer = load_tokenizer(model_name_or_path, model_revision, keep_template=True)
+        # a pipeline would split the marks of its own template; `chat` says for each text whether it may spell them
+        tokenizer.split_special_tokens = tokenizer.init_kwargs["split_special_tokens"] = False
         tokenizer.decoder_start = config.decoder_start_token_id if config.is_encoder_decoder else None
         return tokenizer
 
@@ -189,6 +191,8 @@ class Generation(Task):
     def answer(self, model, tokenizer, texts, settings, progress=None):
         problems = [find_text_problem(text) for text in texts]
         asked = [[{"role": "user", "content": text}] for text, problem in zip(texts, problems) if problem is None]
+        if progress:
+            progress(len(texts) - len(asked))
         written = iter(write(model, tokenizer, asked, settings, progress))
         answers = []
         for problem in problems:

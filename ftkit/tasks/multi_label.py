@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import DataCollatorWithPadding
 
-from ftkit.checks.columns import choose_text, find_named, get_column, join_texts
-from ftkit.checks.labels import label_key
+from ftkit.checks.columns import LABEL_NAMES, SURROGATE, choose_text, find_named, get_column, join_texts, simplify
+from ftkit.checks.labels import find_alike_names, is_missing, label_key
 from ftkit.checks.texts import is_blank
 from ftkit.data import OneLabel, make_dataset, named_columns
 from ftkit.errors import UserError
@@ -33,9 +33,11 @@ from ftkit.serving.predict import predict_rows
 from ftkit.settings import MULTI_LABEL
 from ftkit.tasks.heads import HeadTask
 from ftkit.tasks.resampling import compare_sums, score_sums
+from ftkit.tasks.text_scores import bound_share
 from ftkit.views.errors import worst_section
 
 TRUE, FALSE = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no", ""}
+SEPARATORS = (";", "|")  # which always stand between labels
 
 
 class MultiLabel(HeadTask):
@@ -51,8 +53,8 @@ class MultiLabel(HeadTask):
         return {"majority": majority, "tfidf": tfidf, "zero_shot": zero_shot, "frozen": frozen}
 
     @property
-    def target(self):
-        return SeveralLabels()
+    def target_class(self):
+        return SeveralLabels
 
     def groups(self, rows, names):
         hot = np.array(rows["label" if "label" in rows.column_names else "labels"][:], dtype=bool)
@@ -72,7 +74,7 @@ class MultiLabel(HeadTask):
         }
 
     def expected_loss(self, labels):
-        return f"ln 2 = {math.log(2):.2f}"
+        return math.log(2), f"ln 2 = {math.log(2):.2f}"
 
     def finish_model(self, model, tokenizer, data, settings):
         rows = data["validation"]
@@ -84,6 +86,7 @@ class MultiLabel(HeadTask):
         hot = expit(logits) >= np.array(model.config.label_thresholds)
         frame = pd.DataFrame({"text": rows["text"], "label": to_names(rows["label"][:], names)})
         frame = frame.assign(predicted=to_names(hot, names), logits=list(logits))
+        frame.attrs["labels"] = names
         return self.with_extras(frame, rows)
 
     def with_predictions(self, predictions, outputs):
@@ -91,12 +94,11 @@ class MultiLabel(HeadTask):
         return predictions.drop(columns="logits").assign(predicted=to_names(outputs.hot, names))
 
     def score(self, predictions, **metrics):
-        return score_labels(*find_hot(predictions), **metrics)
+        names = find_labels(predictions)
+        return score_labels(to_hot(predictions.predicted, names), to_hot(predictions.label, names), names, **metrics)
 
     def compare(self, a, b, names, **metrics):
-        labels = sorted(
-            {name for frame in (a, b) for rows in (frame.label, frame.predicted) for r in rows for name in r}
-        )
+        labels = find_labels(a, b)
         counts = [count_rows(to_hot(f.predicted, labels), to_hot(f.label, labels)) for f in (a, b)]
         return compare_sums(*counts, ("f1_micro", METRICS["f1_micro"]), names, **metrics)
 
@@ -127,11 +129,15 @@ class MultiLabel(HeadTask):
 class SeveralLabels(OneLabel):
     "A list of labels in one column, or one column of 0 and 1 for each label. No label at all is an answer too"
 
+    must_stratify = False
+
     def choose(self, table, text_column_name=None, label_column_name=None):
         "Return the text columns, the label columns, and how they were chosen"
         columns = named_columns(table, label_column_name) if label_column_name else find_indicator_columns(table)
         if len(columns) < 2:
-            return super().choose(table, text_column_name, label_column_name)
+            label = label_column_name or find_lists(table, text_column_name)
+            texts, label, how = super().choose(table, text_column_name, label)
+            return texts, label, how if label_column_name else how.replace("as given", "by content: lists", 2)
         columns = [find_named(table, name, "label_column_name") for name in columns]
         texts, how = choose_text(table, text_column_name, tuple(columns))
         shown = f"text = '{', '.join(texts)}' ({how}), labels = {len(columns)} columns of 0 and 1"
@@ -140,20 +146,36 @@ class SeveralLabels(OneLabel):
     def is_in(self, table, column, texts):
         "Return whether the rows have labels"
         columns = named_columns(table, column)
-        return len(columns) > 1 and set(columns) <= set(table.columns) or super().is_in(table, column, texts)
+        if len(columns) > 1 and set(columns) <= set(table.columns):
+            return not all(is_blank(flag) for name in columns for flag in table.columns[name])
+        return super().is_in(table, column, texts)
 
     def read(self, table, texts, column, split):
         "Return the texts, and the labels of each row as a JSON list"
         columns = named_columns(table, column)
-        lists = read_lists(table, column, split) if len(columns) < 2 else read_indicators(table, columns, split)
+        if len(columns) > 1:
+            lists = read_indicators(table, columns, split)
+        else:
+            values = get_column(table, column, split)
+            check_names(table, column)
+            if "delimiter" not in self.reading:  # the training rows are the first to be read
+                self.reading["delimiter"] = find_delimiter(values)
+            sign = self.reading["delimiter"]
+            lists = read_lists(values, find_delimiter(values) if sign is None else sign)
         return join_texts(table, texts, split), [None if row is None else to_json(row) for row in lists], {}
 
     def unify(self, parts, train, column, ignore_labels=()):
-        "Spell each label as the training rows spell it first"
+        "Spell each label as the training rows spell it first. Return notes on names that look odd"
         names = {label_key(name): name for row in reversed(parts["train"].labels) for name in json.loads(row)}
         for rows in parts.values():
             rows.labels = self.respell(rows.labels, list(names.values()))
-        return []
+        counts = count_labels(parts["train"].labels)
+        missing = [
+            f"{count} rows have the label '{name}', which usually stands for a missing value; for no label write []"
+            for name, count in counts.items()
+            if is_missing(name, "+" in counts)
+        ]
+        return missing + find_alike_names(counts)
 
     def respell(self, labels, names):
         "Return the labels as the training rows spell them"
@@ -165,7 +187,7 @@ class SeveralLabels(OneLabel):
         names = sorted(count_labels(labels))
         if len(names) < 2:
             raise UserError(
-                f"the column '{column}' holds {len(names)} labels; task = multi-label needs two at least. "
+                f"the column '{column}' holds fewer than two labels; task = multi-label needs two at least. "
                 "Check label_column_name."
             )
         if len(names) > max(20, len(labels) / 2):
@@ -191,7 +213,7 @@ class SeveralLabels(OneLabel):
         rarest = [min(json.loads(row), key=counts.get, default="") for row in labels]
         sizes = {name: rarest.count(name) for name in set(rarest)}
         largest = max(sizes, key=sizes.get)
-        return [name if sizes[name] > 4 else largest for name in rarest]
+        return [name if sizes[name] > 1 else largest for name in rarest]
 
     def check_sample(self, rows, names, limit, seed):
         "Leave labels without a row to preflight"
@@ -215,29 +237,85 @@ class SeveralLabels(OneLabel):
         return dict(zip(names, np.sum(rows["label"][:], axis=0).astype(int).tolist()))
 
 
-def read_lists(table, column: str, split: str) -> list[list[str] | None]:
-    "Return the labels of each row: a list, or names with one delimiter. An empty list is no label, a blank is unknown"
-    values = get_column(table, column, split)
-    empty = [isinstance(v, str) and v.strip() in EMPTY_LISTS or hasattr(v, "__len__") and len(v) == 0 for v in values]
-    found = unlist(values)
-    joined = find_several_labels(found)
-    delimiter = joined[0] if joined else None
-    return [
-        [] if none and not (isinstance(value, str) and not value.strip()) else split_value(value, delimiter)
-        for none, value in zip(empty, found)
-    ]
+def find_lists(table, text_column_name: str | None) -> str | None:
+    "Return the column whose cells are lists, if there is one; of several, the one with a usual name"
+    found = [n for n, values in table.columns.items() if n != text_column_name and has_lists(values)]
+    found = [n for n in found if simplify(n) in LABEL_NAMES] or found
+    return found[0] if len(found) == 1 else None
 
 
-def split_value(value, delimiter: str | None) -> list[str] | None:
-    "Return the labels in one value, or None if there is nothing in it"
-    if value is None or isinstance(value, str) and is_blank(value):
+def has_lists(values: list) -> bool:
+    "Return whether the cells of a column are lists, or lists as text, and not all of them empty"
+    some = [v for v in values if not is_blank(v)] if isinstance(values, list) else []
+    return all(isinstance(v, list | tuple) or is_list_text(v) for v in some[:200]) and not all(map(is_empty, some))
+
+
+def is_list_text(value: object) -> bool:
+    "Return whether a cell is a list as text"
+    return isinstance(value, str) and (value.strip() in EMPTY_LISTS or value.strip()[:1] + value.strip()[-1:] == "[]")
+
+
+def check_names(table, column: str) -> None:
+    "Raise `UserError` for a cell that holds anything but names, or half of a character"
+    for i, names in enumerate(unlist(list(table.columns[column]))):
+        for name in names if isinstance(names, list) else [names]:
+            if name is None or isinstance(name, str) and (name.isascii() or not SURROGATE.search(name)):
+                continue
+            shown = ascii(table.columns[column][i])[:60]
+            raise UserError(
+                f"{table.source}, row {table.number(i)}, column '{column}': {shown} is no list of names. "
+                'Write names of labels, such as ["anger", "joy"].'
+            )
+
+
+def find_delimiter(values: list) -> str | None:
+    """Return what separates the labels of a column: a semicolon or a bar always, another sign if it does.
+
+    Empty if its labels stand alone; None if its cells are lists, which do not say how others are to be split
+    """
+    texts = [x for value, x in zip(values, unlist(list(values))) if not is_list(value, x) and not is_blank(x)]
+    if not texts or any(isinstance(v, list | tuple) for v in values):
         return None
-    names = value if isinstance(value, list) else value.split(delimiter) if delimiter else [value]
-    return [str(name).strip() for name in names if not is_blank(name)]
+    for sign in SEPARATORS:
+        if any(sign in text.strip(sign + " ") for text in texts):
+            return sign
+    if found := find_several_labels(texts):
+        return found[0]
+    rows = [[part.strip() for part in text.split(",")] for text in texts]
+    numbers, alone = {part for row in rows for part in row}, {row[0] for row in rows if len(row) == 1}
+    known = any(len(row) > 1 and alone.issuperset(row) for row in rows)
+    several = known or max(map(len, rows)) > 1 and len(numbers) <= len(texts) / 2
+    return "," if several and all(map(str.isdigit, numbers)) else ""
 
 
-def read_indicators(table, columns: list[str], split: str) -> list[list[str]]:
-    "Return the names of the columns that hold 1 in each row. Raises `UserError` for another value"
+def read_lists(values: list, delimiter: str | None) -> list[list[str] | None]:
+    "Return the labels of each row: a list, or names with a delimiter. An empty list is no label, a blank is unknown"
+    rows = []
+    for value, found in zip(values, unlist(list(values))):
+        names = found if isinstance(found, list) else [found] if is_list(value, found) else split(found, delimiter)
+        names = [name.strip() for name in names if not is_blank(name)]
+        rows.append(names if names or is_empty(value) else None)
+    return rows
+
+
+def is_empty(value: object) -> bool:
+    "Return whether a cell is an empty list"
+    return value.strip() in EMPTY_LISTS if isinstance(value, str) else hasattr(value, "__len__") and len(value) == 0
+
+
+def is_list(value: object, found: object) -> bool:
+    "Return whether a cell is a list, or a list as text, from which `unlist` has made what is found"
+    return not isinstance(value, str) or found != value
+
+
+def split(text: str, delimiter: str | None) -> list[str]:
+    "Return the parts of a text"
+    sign = delimiter if delimiter in SEPARATORS else next((s for s in SEPARATORS if s in text), delimiter)
+    return text.split(sign) if sign else [text]
+
+
+def read_indicators(table, columns: list[str], split: str) -> list[list[str] | None]:
+    "Return the names of the columns that hold 1, None if all are blank. Raises `UserError` for another value"
     values = {name: get_column(table, name, split) for name in columns}
     for name, cells in values.items():
         for i, cell in enumerate(cells):
@@ -245,7 +323,9 @@ def read_indicators(table, columns: list[str], split: str) -> list[list[str]]:
                 raise UserError(
                     f"{table.source}, row {table.number(i)}, column '{name}': {str(cell)[:40]!r} is neither 0 nor 1."
                 )
-    return [[name for name in columns if to_flag(values[name][i]) in TRUE] for i in range(len(table))]
+    blank = [all(is_blank(cells[i]) for cells in values.values()) for i in range(len(table))]
+    flags = [[name for name in columns if to_flag(values[name][i]) in TRUE] for i in range(len(table))]
+    return [None if nothing else names for nothing, names in zip(blank, flags)]
 
 
 def to_flag(cell: object) -> str:
@@ -287,12 +367,11 @@ def to_names(
     return [[name for name, has in zip(names, row) if has] for row in hot]
 
 
-def find_hot(
-    predictions: pd.DataFrame,  # with `label` and `predicted`
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    "Return predicted and true labels (rows, labels), and the names that occur"
-    names = sorted({name for rows in (predictions.label, predictions.predicted) for row in rows for name in row})
-    return to_hot(predictions.predicted, names), to_hot(predictions.label, names), names
+def find_labels(*predictions: pd.DataFrame) -> list[str]:
+    "Return the names of all labels; of frames that do not know them, those that occur"
+    known = predictions[0].attrs.get("labels")
+    columns = [frame[column] for frame in predictions for column in ("label", "predicted")]
+    return known or sorted({name for column in columns for row in column for name in row})
 
 
 # --- loss, thresholds, scores ---
@@ -367,9 +446,10 @@ def score_labels(
     hits, alarms, misses = split_sums(stats.sum(0))
     wrong = (predicted ^ true).mean(1, keepdims=True) if len(names) else np.zeros((n, 1))
     right = int((predicted == true).all(1).sum())
+    scores = score_sums(stats, METRICS, confidence_level, num_resamples)
+    scores |= score_sums(np.hstack([wrong, np.ones((n, 1))]), {"hamming_loss": ratio}, confidence_level, num_resamples)
     return {
-        **score_sums(stats, METRICS, confidence_level, num_resamples),
-        **score_sums(np.hstack([wrong, np.ones((n, 1))]), {"hamming_loss": ratio}, confidence_level, num_resamples),
+        **{name: bound_share(score, confidence_level) if n > 1 else score for name, score in scores.items()},
         "subset_accuracy": wilson(right, n, confidence_level),
         "per_label": {
             name: {

@@ -6,6 +6,7 @@ and `label_std` instead.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,10 +23,11 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 from transformers import DataCollatorWithPadding
 
-from ftkit.checks.columns import get_texts, join_texts
+from ftkit.checks.columns import get_column, get_texts, join_texts
 from ftkit.checks.texts import is_blank
 from ftkit.data import OneLabel, make_dataset
 from ftkit.errors import UserError
+from ftkit.files.annotations import unlist
 from ftkit.intervals import Interval
 from ftkit.metrics import wilson
 from ftkit.model_init import is_adapter, load_model, new_parts
@@ -39,7 +41,7 @@ from ftkit.views.errors import worst_section
 MOST_STEPS = 20  # different whole numbers that count as a rating
 BINS = 10  # of numbers, which every split gets the same share of
 FEWEST = 10  # rows of a bin
-GAP = 0.1  # the difference of mean absolute errors that would matter, in the unit of the data
+GAP = 0.1  # the difference of mean absolute errors that would matter, in standard deviations of the data
 
 
 class Regression(HeadTask):
@@ -55,8 +57,8 @@ class Regression(HeadTask):
         return {"median": median, "tfidf": tfidf, "frozen": frozen}
 
     @property
-    def target(self):
-        return Number()
+    def target_class(self):
+        return Number
 
     def load_model(self, labels, tokenizer, seed, **model_keys):
         model = load_model(labels=["value"], tokenizer=tokenizer, seed=seed, problem_type="regression", **model_keys)
@@ -72,30 +74,35 @@ class Regression(HeadTask):
         }
 
     def expected_loss(self, labels):
-        return "1, that of the mean"
+        return 1.0, "1, that of the mean"
 
     def finish_model(self, model, tokenizer, data, settings):
         scale = find_scale(data["train"]["label"])
+        model.config.label_scale, model.config.is_rating = list(scale), is_rating(data["train"]["label"][:])
         model.config.label_mean, model.config.label_std = fold_scale(model, *scale)
 
     def predict(self, model, tokenizer, rows, settings):
         logits = self.read_logits(model, tokenizer, rows, settings)
         frame = pd.DataFrame({"text": rows["text"], "label": rows["label"], "predicted": to_values(logits, model)})
-        return self.with_extras(frame, rows)
+        frame = self.with_extras(frame, rows)
+        frame.attrs["rating"] = getattr(model.config, "is_rating", None)
+        return frame
 
     def with_predictions(self, predictions, outputs):
         return predictions.assign(predicted=np.asarray(outputs, dtype=float))
 
     def score(self, predictions, **metrics):
-        return score_numbers(predictions.predicted.to_numpy(), predictions.label.to_numpy(), **metrics)
+        numbers = predictions.predicted.to_numpy(), predictions.label.to_numpy()
+        return score_numbers(*numbers, **metrics, rating=predictions.attrs.get("rating"))
 
     def compare(self, a, b, names, **metrics):
         errors = [(f.predicted - f.label).abs().to_numpy() for f in (a, b)]
-        return compare_rows(*errors, "mae", names, **metrics, gap=GAP, lower_is_better=True, unit="")
+        gap = GAP * float(a.label.std(ddof=0)) or GAP
+        return compare_rows(*errors, "mae", names, **metrics, gap=gap, lower_is_better=True, unit="")
 
     def right(self, predictions):
         gaps = np.abs(predictions.predicted - predictions.label).to_numpy()
-        return gaps < 0.5 if is_rating(predictions.label) else None
+        return gaps < 0.5 if predictions.attrs.get("rating", is_rating(predictions.label)) else None
 
     def answer(self, model, tokenizer, texts, settings, progress=None):
         return predict_rows(
@@ -105,7 +112,10 @@ class Regression(HeadTask):
     def report_sections(self, run):
         rows = run.predictions.query("split == 'validation'")
         shown = pd.DataFrame({"text": rows.text, "label": rows.label, "predicted": rows.predicted})
-        return [worst_section("value", shown.assign(wrong=(rows.predicted - rows.label).abs()), "wrong")]
+        gaps = (rows.predicted - rows.label).abs()
+        if rows.attrs.get("rating", is_rating(rows.label)):
+            gaps = gaps.where(gaps >= 0.5, 0.0)  # it rounds to the right step
+        return [worst_section("value", shown.assign(wrong=gaps), "wrong")]
 
 
 # --- rows ---
@@ -114,14 +124,35 @@ class Regression(HeadTask):
 class Number(OneLabel):
     "A number in one column"
 
+    must_stratify = False
+
+    def choose(self, table, text_column_name=None, label_column_name=None):
+        "Return the text columns, the number's, and how they were chosen: without a usual name, the one with numbers"
+        try:
+            return super().choose(table, text_column_name, label_column_name)
+        except UserError:
+            found = [
+                name for name, values in table.columns.items() if name != text_column_name and has_numbers(values)
+            ]
+            if label_column_name or len(found) != 1:
+                raise
+            texts, label, how = super().choose(table, text_column_name, found[0])
+            return texts, label, how.replace("(as given)", "(the column of numbers)")
+
     def read(self, table, texts, column, split):
         "Return the texts, and each number as text. Raises `UserError` for a value that is no number"
+        table.columns[column] = unlist(get_column(table, column, split))
         values = get_texts(table, column, split)
-        numbers = [None if is_blank(value) else to_number(value) for value in values]
+        if "decimal" not in self.reading:  # the training rows are the first to be read
+            self.reading["decimal"] = find_decimal_sign(values)
+        sign = self.reading["decimal"] or find_decimal_sign(values) or "."
+        numbers = [None if is_blank(value) else to_number(value, sign) for value in values]
         for i, (value, number) in enumerate(zip(values, numbers)):
             if number is not None and not math.isfinite(number):
+                other = math.isfinite(to_number(value, "." if sign == "," else ","))
+                why = f"is no number with the decimal sign '{sign}' of the other rows" if other else "is no number"
                 raise UserError(
-                    f"{table.source}, row {table.number(i)}, column '{column}': {value[:40]!r} is no number, and "
+                    f"{table.source}, row {table.number(i)}, column '{column}': {value[:40]!r} {why}, and "
                     "task = regression learns numbers. Correct it, or write task = text-classification."
                 )
         return join_texts(table, texts, split), [None if n is None else repr(n) for n in numbers], {}
@@ -136,6 +167,7 @@ class Number(OneLabel):
 
     def name(self, labels, order, column):
         "Return no names. Raises `UserError` if all numbers are the same"
+        self.reading["rating"] = is_rating([float(x) for x in labels])
         if len(set(labels)) < 2:
             raise UserError(
                 f"every row has the number {labels[0]} in the column '{column}': there is nothing to learn."
@@ -173,25 +205,47 @@ class Number(OneLabel):
     def count(self, rows, names):
         "Return rating -> rows, or for other numbers quarter of the range -> rows"
         values = np.array(rows["label"])
-        if is_rating(values):
+        if self.reading["rating"]:
             numbers, counts = np.unique(values, return_counts=True)
             return {f"{number:g}": int(count) for number, count in zip(numbers, counts)}
         counts, ends = np.histogram(values, bins=4)
         return {f"{a:.4g} to {b:.4g}": int(n) for a, b, n in zip(ends, ends[1:], counts)}
 
 
-def to_number(value: str) -> float:
-    "Return a number as people write it: 4, 4.5, 4,5, 1,200.5, 80 %. NaN if it is none"
+def to_number(
+    value: str,  # as people write it: 4, 4.5, 4,5, 1,200.5, 80 %
+    decimal: str = ".",  # the decimal sign of its column
+) -> float:
+    "Return a number, NaN if it is none"
     text = value.strip().removesuffix("%").strip().replace("\u2212", "-").replace("\u00a0", "")
-    comma, point = text.rfind(","), text.rfind(".")
-    if comma >= 0 and point >= 0:  # the last one is the decimal sign
-        text = text.replace("." if comma > point else ",", "").replace(",", ".")
-    elif comma >= 0:  # 1,200 has three digits after it
-        text = text.replace(",", "" if text.count(",") > 1 or len(text) - comma == 4 else ".")
+    whole, sign, rest = text.partition(decimal)
+    other = "." if decimal == "," else ","
+    if other in whole and not re.fullmatch(rf"[+-]?[1-9]\d{{0,2}}(\{other}\d{{3}})+", whole) or other in rest:
+        return math.nan
+    text = whole.replace(other, "") + ("." if sign else "") + rest
     try:
         return float(text) if "_" not in text else math.nan
     except ValueError:
         return math.nan
+
+
+def find_decimal_sign(values: list) -> str | None:
+    "Return the decimal sign that makes most values of a column numbers, a point if both do; None if it has no signs"
+    texts = [value for value in values if not is_blank(value)]
+    if not any("." in text or "," in text for text in texts):
+        return None
+    readable = {sign: sum(math.isfinite(to_number(text, sign)) for text in texts) for sign in ".,"}
+    return "," if readable[","] > readable["."] else "."
+
+
+def has_numbers(values: list) -> bool:
+    "Return whether a column holds numbers that are no row numbers"
+    texts = [str(value) for value in values if not is_blank(value)]
+    sign = find_decimal_sign(texts) or "."
+    numbers = [to_number(text, sign) for text in texts]
+    if not numbers or not all(map(math.isfinite, numbers)) or len(set(numbers)) < 2:
+        return False
+    return not (len(numbers) > 2 and all(b - a == 1 for a, b in zip(numbers, numbers[1:])))
 
 
 def is_rating(values) -> bool:
@@ -215,9 +269,10 @@ class ScaledCollator:
     std: float  # of the training rows
 
     def __call__(self, rows: list[dict]):
-        batch = self.collate(rows)
-        if "labels" in batch:
-            batch["labels"] = ((batch["labels"].double() - self.mean) / self.std).float()
+        labels = [row["labels"] for row in rows if "labels" in row]
+        batch = self.collate([{k: v for k, v in row.items() if k != "labels"} for row in rows])
+        if labels:  # standardised in float64: float32 cannot tell 1,000,000,001 from 1,000,000,000
+            batch["labels"] = ((torch.tensor(labels, dtype=torch.float64) - self.mean) / self.std).float()
         return batch
 
 
@@ -278,11 +333,12 @@ def score_numbers(
     true: np.ndarray,  # (rows,)
     confidence_level: float = 0.95,  # of every interval
     num_resamples: int = 2000,  # bootstrap resamples
+    rating: bool | None = None,  # whether the training rows are a rating; None: look at these
 ) -> dict:
     "Return MAE, MSE and Spearman's rank correlation with intervals; for ratings also the share within one step"
     scores = score_sums(count_errors(predicted, true), METRICS, confidence_level, num_resamples)
     scores["spearman"] = rank_correlation(predicted, true, confidence_level)
-    if is_rating(true):
+    if is_rating(true) if rating is None else rating:
         rounded = np.round(np.asarray(predicted, dtype=float))
         scores["within_one"] = wilson(int((np.abs(rounded - true) <= 1).sum()), len(true), confidence_level)
         scores["exact"] = wilson(int((rounded == true).sum()), len(true), confidence_level)

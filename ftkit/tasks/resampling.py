@@ -11,7 +11,8 @@ from scipy.stats import norm, t
 
 from ftkit.errors import UserError
 from ftkit.intervals import Interval
-from ftkit.metrics import Verdict
+from ftkit.metrics import Verdict, wilson
+from ftkit.views.scores import spell_metric
 
 MOST_NUMBERS = 10**7  # of a block of resamples
 
@@ -85,6 +86,9 @@ def compare_sums(
     difference = float(function(np.sum(a, 0)) - function(np.sum(b, 0)))
     gaps = function(draws[:, :width]) - function(draws[:, width:])
     found, p = interval(difference, gaps, n, confidence_level), bootstrap_p(gaps, n)
+    if n > 1 and found.low == found.high == 0:  # no row differs: the models may still differ on this share of all rows
+        end = wilson(0, n, confidence_level).high
+        found = Interval(0.0, -end, end, n)
     level = 1 - confidence_level
     better = None
     if found.low is not None and (found.low > 0 or found.high < 0):
@@ -122,7 +126,7 @@ def write_verdict(
     scale, form = (100, "{:+.1f}") if unit == "points" else (1, "{:+.3g}")
     value, *ends = ("none" if x is None else form.format(scale * x) for x in numbers)
     p_value = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    shown = f"{metric.replace('_', ' ')} {value} {unit} [{', '.join(ends)}], {p_value}".replace("  ", " ")
+    shown = f"{spell_metric(metric)} {value} {unit} [{', '.join(ends)}], {p_value}".replace("  ", " ")
     if better:
         return f"{names[0]} is better than {names[1]}: {shown}"
     return f"no significant difference between {names[0]} and {names[1]}: {shown}"

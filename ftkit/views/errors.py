@@ -41,7 +41,7 @@ def worst_section(
 ) -> Section:
     "Return the worst predictions on the validation rows"
     found = rows[rows[wrong] > 0].sort_values(wrong, ascending=False, kind="stable")
-    title = f"The worst errors ({len(found)} of {len(rows)} validation rows have another {what})"
+    title = f"The worst errors ({len(found)} of {len(rows)} validation rows: other {what})"
     table = table_html(found.head(limit).to_dict("records")) if len(found) else "None."
     return Section(title, [Markup('<div class="texts">{}</div>').format(table)])
 

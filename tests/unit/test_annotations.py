@@ -84,7 +84,7 @@ def test_doccano_lists_are_labels(key):
         {"id": "3", "data": "z", key: ["a", "b"]},
     ]
     table = unpack(rows)
-    assert table.columns == {"id": ["1", "2", "3"], "text": ["x", "y", "z"], "label": ["pos", None, ["a", "b"]]}
+    assert table.columns == {"id": ["1", "2", "3"], "text": ["x", "y", "z"], key: [["pos"], [], ["a", "b"]]}
     assert table.notes == ["read as a doccano export"]
 
 

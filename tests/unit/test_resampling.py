@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from ftkit.errors import UserError
+from ftkit.metrics import wilson
 from ftkit.tasks import resampling
 from ftkit.tasks.resampling import bootstrap_p, compare_sums, interval, resample, score_sums, write_verdict
 
@@ -101,7 +102,8 @@ def test_missing_rows_are_refused(a, b):
 @pytest.mark.parametrize("n", [2, 3, 30])
 def test_same_model_is_no_better(n):
     verdict = compare(draw(0, n), draw(0, n))
-    assert (verdict.difference, verdict.low, verdict.high, verdict.better) == (0, 0, 0, None) and verdict.p == 1
+    assert (verdict.difference, verdict.better, verdict.p) == (0, None, 1)
+    assert -verdict.low == verdict.high == wilson(0, n).high  # equal rows do not show that all rows are equal
 
 
 @pytest.mark.parametrize("lower, better", [(False, "new"), (True, "old")])
@@ -164,10 +166,10 @@ def test_p_needs_two_rows():
 @pytest.mark.parametrize(
     "numbers, better, unit, words",
     [
-        ((0.1, 0.05, 0.15), "a", "points", "a is better than b: f1 micro +10.0 points [+5.0, +15.0], p = 0.010"),
-        ((-0.1, -0.15, -0.05), "b", "points", "b is better than a: f1 micro +10.0 points [+5.0, +15.0], p = 0.010"),
-        ((0.3, 0.1, 0.5), "b", "", "b is better than a: f1 micro -0.3 [-0.5, -0.1], p = 0.010"),
-        ((0.1, None, None), None, "points", "no significant difference between a and b: f1 micro +10.0 points ["),
+        ((0.1, 0.05, 0.15), "a", "points", "a is better than b: micro F1 +10.0 points [+5.0, +15.0], p = 0.010"),
+        ((-0.1, -0.15, -0.05), "b", "points", "b is better than a: micro F1 +10.0 points [+5.0, +15.0], p = 0.010"),
+        ((0.3, 0.1, 0.5), "b", "", "b is better than a: micro F1 -0.3 [-0.5, -0.1], p = 0.010"),
+        ((0.1, None, None), None, "points", "no significant difference between a and b: micro F1 +10.0 points ["),
     ],
 )
 def test_verdict_is_one_sentence(numbers, better, unit, words):

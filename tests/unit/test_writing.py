@@ -67,21 +67,21 @@ def make_writer(tmp_path_factory):
             tokenizer = TASK.load_tokenizer(folder)
             set_template(tokenizer, "auto")
             model = load_writer(tokenizer, 1, folder, method=method).eval()
-            if method != "full" or tokenizer.decoder_start is not None:  # else every text gets the same answer
-                shake(model, 0.5 if kind == "t5" else 0.15)
+            seq2seq = tokenizer.decoder_start is not None
+            if seq2seq or method != "full":  # else every text gets the same answer
+                shake([p for p in model.parameters() if seq2seq or p.requires_grad], 0.5 if kind == "t5" else 0.15)
             made[kind, method] = model, tokenizer
         return made[kind, method]
 
     return make
 
 
-def shake(model, size):
-    "Add noise to the weights that train"
+def shake(weights, size):
+    "Add noise to weights"
     draws = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p += size * torch.randn(p.shape, generator=draws)
+        for p in weights:
+            p += size * torch.randn(p.shape, generator=draws)
 
 
 def tokenize(tokenizer, conversations=CONVERSATIONS, limit=LIMIT):
