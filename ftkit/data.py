@@ -411,6 +411,7 @@ class OneLabel:
     "What the label column of a task holds: one label a row"
 
     must_stratify = True  # each split needs each of the `strata`
+    word = "label"  # for what the column holds
 
     def __init__(self):
         self.reading = {}  # what the training rows decide about reading others, such as a delimiter
@@ -637,7 +638,7 @@ def pick_parts(
             parts[split] = pick_rows(table, text_columns, label_column, split, target)
     notes = target.unify(parts, train, label_column, ignore_labels)
     report["dropped"] = {split: rows.dropped for split, rows in parts.items()}
-    report["notes"] += notes + note_repeats(parts)
+    report["notes"] += notes + note_repeats(parts, target.word)
     return parts, report
 
 
@@ -717,6 +718,11 @@ def hold_out(
             except UserError:
                 if target.must_stratify:
                     raise
+                if len({normalise(text) for text in rows.texts}) < 2:
+                    raise UserError(
+                        f"all {len(rows.texts):,} rows have the same text: nothing can be held out. Add rows, or give "
+                        "validation_file and test_file."
+                    ) from None
                 rest, held = split_rows(rows.texts, [""] * len(rows.texts), share, seed, groups, alike)
         left -= sizes[split]
         parts["train"], parts[split] = rows.select(rest), rows.select(held)
@@ -798,6 +804,7 @@ def describe_split(
 # %% ../nbs/03_data.ipynb #e021
 def note_repeats(
     parts: dict[str, Rows],  # by split
+    word: str = "label",  # for what the label column holds
 ) -> list[str]:
     "Return notes on texts with two labels, on test rows that are training rows too, and on duplicates of one label"
     notes, train = [], parts["train"]
@@ -806,7 +813,7 @@ def note_repeats(
         labels_of.setdefault(text, set()).add(label)
     conflicts = [text for text, labels in labels_of.items() if len(labels) > 1]
     if conflicts:
-        notes.append(f"{len(conflicts):,} training texts have more than one label, such as {conflicts[0][:60]!r}")
+        notes.append(f"{len(conflicts):,} training texts have more than one {word}, such as {conflicts[0][:60]!r}")
     for split in ("validation", "test"):
         both = sum(text in labels_of for text in parts[split].texts) if split in parts else 0
         if both:
@@ -815,10 +822,8 @@ def note_repeats(
             )
     duplicates = train.dropped.get("duplicate", 0)
     if duplicates > len(train.texts) / 4:
-        notes.append(
-            f"{duplicates:,} training rows were duplicates. Was a rare label oversampled? Write "
-            f"class_weights = balanced"
-        )
+        advice = ". Was a rare label oversampled? Write class_weights = balanced" if word == "label" else ""
+        notes.append(f"{duplicates:,} training rows were duplicates{advice}")
     return notes
 
 # %% ../nbs/03_data.ipynb #c081

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from .checks.columns import choose_text, join_columns, join_parts
+from .checks.columns import join_parts
 from .checks.preflight import Plan
 from .data import rows_sha256
 from .errors import UserError
@@ -142,7 +142,8 @@ def finish_run(
             for name, examine in task.examinations(model, plan.tokenizer, base, s).items():
                 run.update(**steps.do(name, examine) or {})
             texts, test = list(data["train"]["text"]), predictions["test"]
-            steps.do("examination", examine_rows, run, texts, test, task.right(test))
+            own = task.personal_texts(data["train"])
+            steps.do("examination", examine_rows, run, texts, test, task.right(test), own)
     for name, write in (("card", write_card), ("report", write_report)):
         if steps.is_done("scores") and not steps.is_done(name):
             steps.do(name, write, run, task)
@@ -257,17 +258,18 @@ def evaluate_run(
 def read_texts(
     texts,  # a list, a Series, a DataFrame, a Dataset
     report: dict,  # of `load_data`: the text column
+    task: Task,  # how rows are read
 ) -> list:
     "Return the texts to predict. Raises `UserError` for one text alone"
     if isinstance(texts, str):
         raise UserError("predict takes a list of texts. Write predict([text]).")
-    if isinstance(texts, list | tuple) and not any(isinstance(text, dict) for text in texts):
+    chats = isinstance(texts, list | tuple) and any(isinstance(text, list) for text in texts)
+    if chats or isinstance(texts, list | tuple) and not any(isinstance(text, dict) for text in texts):
         return [join_parts(text) if isinstance(text, tuple) else text for text in texts]  # a tuple: two texts
     found = from_python(texts)
     if isinstance(found, dict):
         raise UserError(f"predict takes rows, not splits ({', '.join(map(str, found))}). Pass one of them.")
-    columns, _ = choose_text(found, report["text_column"] if len(found.columns) > 1 else None)
-    return join_columns(found, columns)
+    return task.read_prompts(found, report)
 
 # %% ../nbs/08_fine_tuning.ipynb #f018
 def check_source(
@@ -360,11 +362,11 @@ class Run(RunFolder):
 
     def predict(
         self,
-        texts,  # to classify: a list, a Series, or a DataFrame with the text column of the training rows
+        texts,  # a list, a Series, or a DataFrame with the columns of the training rows; of chats, lists of turns
         progress=None,  # called with the number of rows that are done
     ) -> list[dict]:
-        "Return one answer for each text, in order: `label`, `score` and `scores`, or `error`"
-        rows = read_texts(texts, self.data)
+        "Return one answer for each text, in order, such as `label`, `score` and `scores`, or `error`"
+        rows = read_texts(texts, self.data, self.task)
         return self.task.answer(*self.open_model(), rows, self.settings, progress)
 
     def evaluate(

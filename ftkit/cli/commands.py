@@ -237,7 +237,6 @@ def format_answer(value: object) -> str:
 
 def read_texts(run, args) -> tuple[list, dict[str, list]]:
     "Return the texts on the command line, on stdin, or in a file, and the other columns of the file"
-    from ftkit.checks.columns import choose_text, join_columns
     from ftkit.files.rows import ReadOptions
     from ftkit.files.tables import read_table
 
@@ -250,10 +249,9 @@ def read_texts(run, args) -> tuple[list, dict[str, list]]:
     if not file:
         return args.texts, {}
     table = read_table(file, ReadOptions(**read_options(args)))
-    wanted = args.text_column_name or (run.data["text_column"] if len(table.columns) > 1 else None)
-    columns, _ = choose_text(table, wanted)
-    others = {name: values for name, values in table.columns.items() if name not in columns}
-    return join_columns(table, columns), others
+    used = (args.text_column_name or run.data["text_column"]).split(", ")
+    others = {name: values for name, values in table.columns.items() if name not in used and len(table.columns) > 1}
+    return run.task.read_prompts(table, run.data, args.text_column_name), others
 
 
 def add_check(parser):

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 from ftkit.checks.columns import SURROGATE, Profile, choose_text, find_named, profile, simplify
@@ -134,6 +135,66 @@ def read_row(
         return read(row)
     except UserError as e:
         raise UserError(f"{table.source}, row {table.number(row)}: {e}") from None
+
+
+def read_prompts(
+    table: Table,  # rows to answer; the response is not needed
+    form: Form,  # of the training rows
+) -> list[list[dict[str, str]]]:
+    "Return for each row the turns before the answer; of plain text the text itself. Raises `UserError` with the row"
+    names = [n for n in table.columns if plain_name(n) in map(plain_name, form.prompt)]
+    if not names and len(table.columns) == 1:  # texts alone
+        names = list(table.columns)
+    if not names:
+        raise UserError(
+            f"{table.source}: has no column '{form.prompt[0]}', which the training rows have. "
+            f"Columns: {', '.join(table.columns)}. Rename the one that is meant."
+        )
+    read = partial(PROMPT_READERS[form.name], table, replace(form, prompt=tuple(names)))
+    return [read_row(table, row, read) for row in range(len(table))]
+
+
+def read_asked(table: Table, form: Form, row: int) -> list[dict[str, str]]:
+    "Return the turns that a row of prompt columns asks"
+    cells = {n: table.columns[n][row] for n in form.prompt}
+    system = [n for n in cells if plain_name(n) in SYSTEMS and len(cells) > 1]
+    asked = read_prompt({n: cell for n, cell in cells.items() if n not in system})
+    return add_system(asked, {n: cells[n] for n in system}) if asked else []
+
+
+def read_started(table: Table, form: Form, row: int) -> list[dict[str, str]]:
+    "Return the turns of a row with a list of them, without the answer if it is there"
+    *system, name = form.prompt
+    cell = table.columns[name][row]
+    if isinstance(cell, str) and not is_list(cell):
+        return [{"role": "user", "content": clean(cell)}]
+    turns = [] if is_blank(cell) else read_turns(parse_turns(cell))
+    turns = add_system(turns, {n: table.columns[n][row] for n in system}) if turns else []
+    return turns[:-1] if turns and turns[-1]["role"] == "assistant" else turns
+
+
+def read_marked(table: Table, form: Form, row: int) -> list[dict[str, str]]:
+    "Return the turns of a row whose text marks them, without the answer; of a text without marks one turn of the user"
+    (name,) = form.prompt
+    text = "" if is_blank(table.columns[name][row]) else read_text(table.columns[name][row], name)
+    style = next((style for style, marks in STYLES.items() if marks.search(text)), None)
+    turns = split_turns(text, style) if style else [{"role": "user", "content": text}] if text else []
+    return turns[:-1] if turns and turns[-1]["role"] == "assistant" else turns
+
+
+def read_begun(table: Table, form: Form, row: int) -> list[dict[str, str]]:
+    "Return the text of a row, to be continued"
+    cell = table.columns[form.prompt[0]][row]
+    return [] if is_blank(cell) else [{"role": "assistant", "content": read_text(cell, form.prompt[0])}]
+
+
+PROMPT_READERS = {  # name of the form -> reader of one row
+    "messages": read_started,
+    "instruction": read_asked,
+    "pair": read_asked,
+    "turns": read_marked,
+    "text": read_begun,
+}
 
 
 # --- names of columns ---

@@ -213,10 +213,13 @@ def read_numbers(rows: pd.DataFrame) -> tuple:
 
 def read_texts(rows: pd.DataFrame) -> tuple:
     "Return no labels, name of the number, and rows that have a text"
-    label, predicted = rows.label.astype(str), rows.predicted.astype(str)
-    number = rows["loss"] if "loss" in rows else 0.0
-    found = pd.DataFrame({"label": label, "predicted": predicted, "number": number, "wrong": label != predicted})
-    return [], "loss", found.assign(names=[()] * len(rows), said=[()] * len(rows))
+    written, number = rows.predicted.notna(), rows.nll / rows.tokens.clip(lower=1) if "nll" in rows else 0.0
+    shown = {
+        "label": rows.label.astype(str),
+        "predicted": rows.predicted.where(written, "– (not written)").astype(str),
+    }
+    found = pd.DataFrame({**shown, "number": number, "wrong": written & (rows.label != rows.predicted)})
+    return [], "loss of a token", found.assign(names=[()] * len(rows), said=[()] * len(rows))
 
 
 READINGS = (  # whether rows are of a kind, and how they are read

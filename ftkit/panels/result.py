@@ -132,7 +132,8 @@ def ladder_part(folder: RunFolder, record: dict) -> Markup:
     "Return the ladder: each score with its interval, as a number and as a mark on a line from 0 to 1"
     headline, rows, verdicts = record["headline"], [], record["verdicts"] or []
     against = {verdict["b"]: show_verdict(verdict) for verdict in verdicts}
-    unit = next((verdict.get("unit", "points") for verdict in verdicts), "")
+    units = {verdict.get("unit", "points") for verdict in verdicts}
+    unit = units.pop() if len(units) == 1 else ""
     end = max([1.0, *(rung["to"] or rung[headline] or 0.0 for rung in ladder_rows(record))])
     for rung in ladder_rows(record):
         score = None if rung[headline] is None else Interval(rung[headline], rung["from"], rung["to"], 0)

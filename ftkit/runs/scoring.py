@@ -50,6 +50,7 @@ def examine_rows(
     train: list[str],  # the training texts
     test: pd.DataFrame,  # predictions of the test rows
     right: np.ndarray | None,  # whether each is right (rows,); None: nothing is priced
+    written: list[str],  # all that people wrote in the training rows
 ) -> None:
     """Record what the doctor finds in the rows of a run.
 
@@ -60,8 +61,8 @@ def examine_rows(
     leaked = test.reset_index(drop=True).index.isin([row for rows in repeats.leaks.values() for row in rows])
     found = None if right is None else price(right, leaked, "fine-tuned", run.settings.confidence_level)
     personal = {
-        "found": dict(Counter(hit.kind for hit in find_personal_data(train))),
-        "placeholders": dict(Counter(kind for text in train for kind in find_placeholders(text))),
+        "found": dict(Counter(hit.kind for hit in find_personal_data(written))),
+        "placeholders": dict(Counter(kind for text in written for kind in find_placeholders(text))),
     }
     leaks = {**repeats.count()[1], "price": asdict(found) if found else None}
     run.update(leaks=leaks, personal_data=personal)

@@ -12,6 +12,7 @@ import psutil
 from ftkit.checks.columns import show_pair
 from ftkit.errors import UserError
 from ftkit.files.atomic import discard, replacing
+from ftkit.files.conversations import prompt_of
 
 
 def guard_formula(
@@ -63,8 +64,9 @@ def write_rows(
 ) -> int:
     "Write one line for each text, in order. Return how many texts were changed: .csv makes formulas harmless"
     check_output(out, force=force)
-    texts = [show_pair(text) for text in texts]
-    own = ("text", *keys, "error")
+    texts = [show_prompt(text) for text in texts]
+    asked = "prompt" if "text" in keys else "text"  # the column of what was asked
+    own = (asked, *keys, "error")
     others = {f"{name}_" if name in own else name: values for name, values in (others or {}).items()}
     try:
         discard_leftovers(out)
@@ -72,34 +74,42 @@ def write_rows(
             encoding = "utf-8-sig" if bom and out.suffix == ".csv" else "utf-8"
             with open(temporary, "w", encoding=encoding, errors="backslashreplace", newline="") as f:
                 if out.suffix == ".jsonl":
-                    return write_jsonl(f, texts, rows, others)
-                return write_csv(f, texts, rows, others, keys, separator)
+                    return write_jsonl(f, {asked: texts, **others}, rows)
+                return write_csv(f, {asked: texts, **others}, rows, keys, separator)
     except OSError as e:
         raise UserError(f"--out {out}: cannot be written ({e.strerror}).") from None
 
 
-def write_jsonl(file, texts: list, rows: list[dict], others: dict[str, list]) -> int:
+def write_jsonl(file, columns: dict[str, list], rows: list[dict]) -> int:
     "Write one JSON object a line"
-    for i, (text, row) in enumerate(zip(texts, rows)):
-        along = {name: values[i] for name, values in others.items()}
-        file.write(json.dumps({"text": text, **along, **row}, ensure_ascii=False) + "\n")
+    for i, row in enumerate(rows):
+        along = {name: values[i] for name, values in columns.items()}
+        file.write(json.dumps({**along, **row}, ensure_ascii=False) + "\n")
     return 0
 
 
-def write_csv(file, texts: list, rows: list[dict], others: dict[str, list], keys: tuple, separator: str) -> int:
+def write_csv(file, columns: dict[str, list], rows: list[dict], keys: tuple, separator: str) -> int:
     "Write a table with a column for the score of each label; return how many cells of text got a quote in front"
     labels, changed = sorted({label for row in rows for label in row.get("scores", {})}), 0
     # with another lineterminator a carriage return in a text would not be quoted
     writer = csv.writer(file, delimiter=separator)
-    writer.writerow(["text", *others, *keys, *(f"score_{label}" for label in labels), "error"])
-    for i, (text, row) in enumerate(zip(texts, rows)):
-        cells = [text, *(values[i] for values in others.values())]
-        guarded = [guard_formula(cell) for cell in cells]
-        changed += guarded != cells
-        scores = [row.get("scores", {}).get(label, "") for label in labels]
+    writer.writerow([*columns, *keys, *(f"score_{label}" for label in labels), "error"])
+    for i, row in enumerate(rows):
+        cells = [values[i] for values in columns.values()]
         answer = [spell_answer(row.get(key, "")) for key in keys]
-        writer.writerow([*guarded, *answer, *scores, row.get("error", "")])
+        texts = [*cells, *(value for key, value in zip(keys, answer) if key == "text")]  # never a label or a number
+        guarded = [guard_formula(cell) for cell in texts]
+        changed += guarded != texts
+        answer = [guard_formula(value) if key == "text" else value for key, value in zip(keys, answer)]
+        scores = [row.get("scores", {}).get(label, "") for label in labels]
+        writer.writerow([*guarded[: len(cells)], *answer, *scores, row.get("error", "")])
     return changed
+
+
+def show_prompt(prompt: object) -> object:
+    "Return what was asked as a cell: of a chat its turns"
+    is_chat = isinstance(prompt, list) and all(isinstance(turn, dict) for turn in prompt)
+    return (prompt_of([*prompt, {}]) if prompt else "") if is_chat else show_pair(prompt)
 
 
 def spell_answer(value: object) -> object:

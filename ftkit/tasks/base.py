@@ -11,7 +11,9 @@ import pandas as pd
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ftkit.checks.columns import choose_text, join_columns
 from ftkit.data import OneLabel, load_data, load_rows
+from ftkit.files.rows import Table
 from ftkit.settings import Settings
 from ftkit.tokenizer import count_cut, load_tokenizer, tokenize
 from ftkit.views.html import Section
@@ -141,6 +143,31 @@ class Task:
     ):
         "Return the untrained base model for the rungs, which loads its weights on first use"
         raise NotImplementedError
+
+    def read_prompts(
+        self,
+        table: Table,  # rows to answer
+        report: dict,  # of `load_data`: the text column
+        text_column_name: str | None = None,  # default: that of the training rows
+    ) -> list:
+        "Return what is asked in each row"
+        wanted = text_column_name or (report["text_column"] if len(table.columns) > 1 else None)
+        columns, _ = choose_text(table, wanted)
+        return join_columns(table, columns)
+
+    def personal_texts(
+        self,
+        rows: Dataset,  # from `load_data`
+    ) -> list[str]:
+        "Return all that a person may have written in each row"
+        return list(rows["text"])
+
+    def find_pipeline(
+        self,
+        folder,  # model/ of a run
+    ) -> str | None:
+        "Return the pipeline of `transformers` that opens the model, or None"
+        return self.pipeline
 
     def examinations(
         self,

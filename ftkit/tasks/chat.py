@@ -646,7 +646,8 @@ def tokenize_conversations(
             row = encode(tokenizer, messages, max_seq_length)
         except UserError as error:
             raise UserError(f"row {number}: {error}") from error
-        rows.append({**row, "length": len(row["input_ids"])})
+        # the decoder of a model with an encoder reads the labels
+        rows.append({**row, "length": len(row["input_ids"]) + (len(row["labels"]) if encoder_decoder else 0)})
     report_untrained(rows, max_seq_length)
     return Dataset.from_list(rows)
 
@@ -757,6 +758,7 @@ def join_rows(
         "position_ids": [at for row in rows["input_ids"] for at in range(len(row))],
         "length": len(ids),
         "trained": len(labels) - labels.count(IGNORED),
+        "cut": sum(rows["cut"]) if "cut" in rows.column_names else 0,
     }
 
 

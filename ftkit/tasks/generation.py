@@ -5,8 +5,11 @@ responses, by texts that it writes for test prompts, and by what it loses on gen
 """
 
 import csv
+import json
 import re
+from dataclasses import asdict, replace
 from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,14 +19,22 @@ from markupsafe import Markup
 from sklearn.feature_extraction.text import TfidfVectorizer
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig, set_seed
 
-from ftkit.checks.texts import is_blank
 from ftkit.data import OneLabel, make_dataset
 from ftkit.errors import UserError
-from ftkit.files.conversations import choose_form, from_json, prompt_of, read_conversations, response_of, to_json
+from ftkit.files.conversations import (
+    Form,
+    choose_form,
+    from_json,
+    prompt_of,
+    read_conversations,
+    read_prompts,
+    response_of,
+    to_json,
+)
 from ftkit.files.safety import loading
 from ftkit.intervals import Interval
 from ftkit.model import is_causal, load_config, resolve_model
-from ftkit.model_init import choose_weights, name_base, pick_quantization, set_dropout
+from ftkit.model_init import PROMPTS, choose_weights, name_base, pick_quantization, set_dropout
 from ftkit.serving.predict import find_text_problem, open_model
 from ftkit.settings import GENERATION
 from ftkit.starter import posts_path
@@ -32,6 +43,7 @@ from ftkit.tasks.chat import (
     IGNORED,
     PackedCollator,
     check_messages,
+    encode_conversation,
     encode_prompt,
     find_end_ids,
     fit_prompt,
@@ -56,6 +68,7 @@ from ftkit.views.html import Section, table_html
 
 GENERAL_TEXTS = 100  # posts whose loss says what a model has forgotten
 SHOWN = 25  # answers in the report
+FEWEST_TOKENS = 16  # of a prompt
 
 
 class Generation(Task):
@@ -89,7 +102,7 @@ class Generation(Task):
 
     def tokenize(self, data, tokenizer, max_seq_length=512, chat_template="auto", packing=False):
         set_template(tokenizer, chat_template)
-        seq2seq = tokenizer.decoder_start is not None
+        seq2seq = find_decoder_start(tokenizer) is not None
         tokens = DatasetDict(
             {
                 split: tokenize_conversations(
@@ -111,24 +124,32 @@ class Generation(Task):
 
     def describe_tokens(self, tokens):
         trained, whole = sum(tokens["train"]["trained"]), sum(tokens["train"]["length"])
-        return [f"train: {trained:,} of {whole:,} tokens are trained: the responses and their ends"]
+        return [f"train: {trained:,} of {whole:,} tokens are trained, those of the responses and their ends"]
 
     def load_model(self, labels, tokenizer, seed, **model_keys):
         return load_writer(tokenizer, seed, **model_keys)
 
     def trainer_kwargs(self, tokens, tokenizer, settings):
-        shifted = tokenizer.decoder_start is None
+        start = find_decoder_start(tokenizer)
+        shifted, room = start is None, tokenizer.model_max_length - settings.max_new_tokens
+        if shifted and room < FEWEST_TOKENS:
+            raise UserError(
+                f"max_new_tokens = {settings.max_new_tokens}: leaves nothing of the model's "
+                f"{tokenizer.model_max_length} tokens to the prompt. Write at most "
+                f"{tokenizer.model_max_length - FEWEST_TOKENS}."
+            )
+        if settings.packing and settings.method in PROMPTS:
+            raise UserError(f"packing = true: does not go with method = {settings.method}. Leave one of them out.")
         packed = "position_ids" in tokens["train"].column_names
         return {
-            "data_collator": MixedCollator(tokenizer)
-            if packed
-            else WritingCollator(tokenizer, tokenizer.decoder_start),
+            "data_collator": MixedCollator(tokenizer) if packed else WritingCollator(tokenizer, start),
             "compute_metrics": compute_metrics,
             "compute_loss_func": writing_loss(shifted),
             "preprocess_logits_for_metrics": keep_losses(shifted),
         }
 
     def finish_model(self, model, tokenizer, data, settings):
+        model.config.continues_text = all(len(from_json(m)) == 1 for m in data["train"]["messages"][:10])
         model.generation_config = GenerationConfig(
             max_new_tokens=settings.max_new_tokens,
             do_sample=settings.temperature > 0,
@@ -166,7 +187,8 @@ class Generation(Task):
         return scores
 
     def compare(self, a, b, names, max_new_tokens=None, temperature=None, max_generated_samples=None, **metrics):
-        if a.nll.notna().all() and b.nll.notna().all():
+        same = np.array_equal(a.tokens, b.tokens)  # with two tokenizers losses are not comparable
+        if same and a.nll.notna().all() and b.nll.notna().all():
             return compare_losses(a.nll, b.nll, a.tokens, names, **metrics)
         both = a.predicted.notna().to_numpy() & b.predicted.notna().to_numpy()
         f1 = [[token_f1(*pair) for pair in zip(f.predicted[both], f.label[both])] for f in (a, b)]
@@ -188,9 +210,20 @@ class Generation(Task):
         verdict = compare_losses(after[:, 0], before[:, 0], before[:, 1], ("fine-tuned", "base"), **keys)
         return {"general_text": {**losses, "rows": len(texts), "verdict": verdict}}
 
+    def read_prompts(self, table, report, text_column_name=None):
+        form = Form(**report["reading"])
+        return read_prompts(
+            table, replace(form, prompt=(text_column_name,) if text_column_name else tuple(form.prompt))
+        )
+
     def answer(self, model, tokenizer, texts, settings, progress=None):
-        problems = [find_text_problem(text) for text in texts]
-        asked = [[{"role": "user", "content": text}] for text, problem in zip(texts, problems) if problem is None]
+        problems = [find_prompt_problem(text) for text in texts]
+        role = "assistant" if getattr(model.config, "continues_text", False) else "user"
+        asked = [
+            text if isinstance(text, list) else [{"role": role, "content": text}]
+            for text, problem in zip(texts, problems)
+            if problem is None
+        ]
         if progress:
             progress(len(texts) - len(asked))
         written = iter(write(model, tokenizer, asked, settings, progress))
@@ -199,6 +232,13 @@ class Generation(Task):
             text, reason = (None, None) if problem else next(written)
             answers.append({"error": problem} if problem else {"text": text, "finish_reason": reason})
         return answers
+
+    def personal_texts(self, rows):
+        return [f"{text}\n{label}" for text, label in zip(rows["text"], rows["label"])]
+
+    def find_pipeline(self, folder):
+        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        return None if config.get("is_encoder_decoder") else self.pipeline
 
     def report_sections(self, run):
         rows = run.predictions.query("split == 'test'")
@@ -219,22 +259,33 @@ OWN = {"text", "label", "messages", "predicted", "nll", "tokens", "finish_reason
 class Conversation(OneLabel):
     "A prompt and its response, in any of the forms of `ftkit.files.conversations`"
 
+    must_stratify = False
+    word = "response"
+
     def choose(self, table, text_column_name=None, label_column_name=None):
         "Return the columns of the prompt, that of the response, and how they were chosen"
+        known = self.reading and self.describe(Form(**self.reading))
+        if known and (text_column_name, label_column_name) == (", ".join(known[0]), known[1]):
+            return known  # as the training rows
         same = label_column_name is not None and label_column_name == text_column_name
         form = choose_form(table, text_column_name, None if same else label_column_name)
-        prompt = ", ".join(form.prompt)
-        return list(form.prompt), form.response or prompt, form.how
+        self.reading = asdict(form)
+        return self.describe(form)
+
+    def describe(self, form):
+        "Return the columns of the prompt, that of the response, and how they were chosen"
+        return list(form.prompt), form.response or ", ".join(form.prompt), form.how
 
     def is_in(self, table, column, texts):
-        "Return whether the rows have responses"
-        return column == ", ".join(texts) or column in table.columns and not all(map(is_blank, table.columns[column]))
+        "Return True: rows without responses are refused by name, as they cannot be scored"
+        return True
 
     def read(self, table, texts, column, split):
         "Return prompt and response of each row as a person reads them, and the whole conversation as JSON"
-        joined = ", ".join(texts)
-        form = choose_form(table, joined, None if column == joined else column)
-        found = read_conversations(table, form)
+        form = Form(**self.reading)
+        if column not in (form.response, ", ".join(form.prompt)):  # judged answers have columns of their own
+            form = choose_form(table, ", ".join(texts), column)
+        found = read_conversations(table, replace(form, prompt=tuple(form.prompt)))
         prompts = [None if m is None else prompt_of(m) or response_of(m) for m in found]  # plain text has no prompt
         responses = [None if m is None else response_of(m) for m in found]
         return prompts, responses, {"messages": [None if m is None else to_json(m) for m in found]}
@@ -273,6 +324,18 @@ class Conversation(OneLabel):
         return {}
 
 
+def find_prompt_problem(prompt: object) -> str | None:
+    "Return why a prompt cannot be answered, or None"
+    if not isinstance(prompt, list):
+        return find_text_problem(prompt)
+    return find_text_problem(prompt[-1].get("content") if prompt and isinstance(prompt[-1], dict) else "")
+
+
+def find_decoder_start(tokenizer) -> int | None:
+    "Return the id that the decoder begins with, None for a model without an encoder"
+    return getattr(tokenizer, "decoder_start", None)  # set by `Generation.load_tokenizer`
+
+
 def prompt_text(messages: str) -> str:
     "Return all that a model was given, from a conversation as JSON"
     return "\n\n".join(turn["content"] for turn in from_json(messages)[:-1])
@@ -295,6 +358,8 @@ def check_writes(model_name_or_path: str, model_revision: str = "main"):
 def load_writer(tokenizer, seed, model_name_or_path, model_revision="main", method="full", dropout=0.0, **keys):
     "Return a model that writes, in float32, with the weights marked that train"
     config = check_writes(model_name_or_path, model_revision)
+    if method == "prefix" and config.is_encoder_decoder:
+        raise UserError("method = prefix: PEFT's own writing ignores it with an encoder. Write method = lora.")
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     align_tokens(config, tokenizer)
     set_seed(seed)
@@ -396,11 +461,19 @@ def write(model, tokenizer, conversations: list, settings, progress=None) -> lis
             fit_prompt(tokenizer, check_messages(m), limit, partial(frame_prompt, tokenizer)) for m in conversations
         ]
     else:
-        room = max(1, settings.max_seq_length - settings.max_new_tokens)
-        prompts = [encode_prompt(tokenizer, m, room) for m in conversations]
+        room = min(settings.max_seq_length, tokenizer.model_max_length - settings.max_new_tokens)
+        prompts = [start_text(tokenizer, m, room) for m in conversations]
     options = {"max_new_tokens": settings.max_new_tokens, "temperature": settings.temperature, "seed": settings.seed}
     size = settings.per_device_eval_batch_size
     return write_texts(model, tokenizer, prompts, **options, batch_size=size, progress=progress)
+
+
+def start_text(tokenizer, messages: list, limit: int) -> list[int]:
+    "Return the ids that an answer follows: those of the prompt, or of a text that is continued"
+    if messages[-1]["role"] != "assistant":
+        return encode_prompt(tokenizer, messages, limit)
+    ids = encode_conversation(tokenizer, messages, limit)["input_ids"]
+    return ids[:-1] if ids[-1] == tokenizer.eos_token_id else ids
 
 
 def pick_asked(conversations: list, settings) -> list[int]:

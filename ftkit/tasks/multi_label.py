@@ -130,6 +130,7 @@ class SeveralLabels(OneLabel):
     "A list of labels in one column, or one column of 0 and 1 for each label. No label at all is an answer too"
 
     must_stratify = False
+    word = "set of labels"
 
     def choose(self, table, text_column_name=None, label_column_name=None):
         "Return the text columns, the label columns, and how they were chosen"

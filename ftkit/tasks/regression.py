@@ -102,7 +102,7 @@ class Regression(HeadTask):
 
     def right(self, predictions):
         gaps = np.abs(predictions.predicted - predictions.label).to_numpy()
-        return gaps < 0.5 if predictions.attrs.get("rating", is_rating(predictions.label)) else None
+        return gaps < 0.5 if has_steps(predictions) else None
 
     def answer(self, model, tokenizer, texts, settings, progress=None):
         return predict_rows(
@@ -113,7 +113,7 @@ class Regression(HeadTask):
         rows = run.predictions.query("split == 'validation'")
         shown = pd.DataFrame({"text": rows.text, "label": rows.label, "predicted": rows.predicted})
         gaps = (rows.predicted - rows.label).abs()
-        if rows.attrs.get("rating", is_rating(rows.label)):
+        if has_steps(rows):
             gaps = gaps.where(gaps >= 0.5, 0.0)  # it rounds to the right step
         return [worst_section("value", shown.assign(wrong=gaps), "wrong")]
 
@@ -125,6 +125,7 @@ class Number(OneLabel):
     "A number in one column"
 
     must_stratify = False
+    word = "number"
 
     def choose(self, table, text_column_name=None, label_column_name=None):
         "Return the text columns, the number's, and how they were chosen: without a usual name, the one with numbers"
@@ -252,6 +253,12 @@ def is_rating(values) -> bool:
     "Return whether the numbers are a rating: few different whole numbers"
     known = set(np.asarray(values, dtype=float).tolist())
     return len(known) <= MOST_STEPS and all(value.is_integer() for value in known)
+
+
+def has_steps(predictions: pd.DataFrame) -> bool:
+    "Return whether the numbers are a rating, as the training rows decided; without their word: as these rows look"
+    known = predictions.attrs.get("rating")
+    return is_rating(predictions.label) if known is None else known
 
 
 def find_scale(values) -> tuple[float, float]:

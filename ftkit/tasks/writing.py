@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import torch
 from datasets import Dataset
+from peft import PeftType
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -142,12 +143,8 @@ def write_texts(
         else:
             ids, mask = pad_left(chosen, pad)
         with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            inputs = {
-                "input_ids": ids.to(model.device),
-                "attention_mask": mask.to(model.device),
-            }  # PEFT takes names only
-            out = model.generate(**inputs, generation_config=config)
+            torch.manual_seed(seed + rows[0])  # another place in the row of random numbers for each batch
+            out = generate(model, ids.to(model.device), mask.to(model.device), config)
         start = 1 if model.config.is_encoder_decoder else ids.shape[1]
         return [read_output(row, ends, tokenizer) for row in out[:, start:].tolist()]
 
@@ -158,6 +155,29 @@ def write_texts(
         return in_batches(write, [len(ids) for ids in prompts], batch_size, model, progress)
     finally:
         inner.generation_config = own
+
+
+def generate(
+    model: PreTrainedModel,  # that writes, perhaps with vectors that were learned in front of the text
+    ids: torch.Tensor,  # (rows, tokens)
+    mask: torch.Tensor,  # (rows, tokens)
+    config: GenerationConfig,  # how to write
+) -> torch.Tensor:
+    """Return the ids of prompts and texts (rows, tokens), as the model's `generate` does.
+
+    That of PEFT 0.21 leaves a prefix out, and counts positions wrongly after a prompt's vectors
+    """
+    learned = model.active_peft_config if hasattr(model, "peft_config") else None
+    if learned is None or not learned.is_prompt_learning or model.config.is_encoder_decoder:
+        return model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+    base, count = model.get_base_model(), learned.num_virtual_tokens
+    keys = {"attention_mask": torch.cat([mask.new_ones(len(ids), count), mask], 1), "generation_config": config}
+    vectors = model.get_prompt(batch_size=len(ids))
+    if learned.peft_type == PeftType.PREFIX_TUNING:
+        held = torch.cat([ids[:, :1].expand(-1, count), ids], 1)  # places of the vectors: their ids are not read
+        return base.generate(input_ids=held, past_key_values=vectors, **keys)[:, count:]
+    embeds = torch.cat([vectors, model.word_embeddings(ids)], 1)
+    return torch.cat([ids, base.generate(inputs_embeds=embeds, **keys)], 1)
 
 
 def read_output(

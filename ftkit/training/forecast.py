@@ -24,6 +24,7 @@ STEP_SECONDS = 0.01  # of the Trainer's own work in each batch: its callbacks, i
 EVALUATION_SECONDS = 0.2  # of an evaluation and its save, whatever the size: scores, log, record
 SAVE_SPEED = 400e6  # bytes per CPU second of a checkpoint: written, read back and hashed
 PROMPT_TOKENS = 20  # of a prompt, besides its texts
+WRITING = 3.0  # a token that is written, one after the other, takes this many times that of one that is read
 REPORT_SECONDS = 3.0  # for card, report and the intervals
 
 
@@ -167,6 +168,10 @@ def forecast_scoring(
             seconds += labels * read("test", more=int(more)) if rung in settings.baselines else 0.0
     elif {"zero_shot", "few_shot"} & set(settings.baselines):
         seconds += read("test")
+    if answers := settings.section("metrics").get("max_generated_samples"):
+        turns = 2 + len({"zero_shot", "few_shot"} & set(settings.baselines))  # validation and test rows, and rungs
+        rows = turns * min(answers, max(len(lengths["test"]), len(lengths["validation"])))
+        seconds += WRITING * float(trial.forward_cost(np.array([rows * settings.max_new_tokens])).sum())
     if "frozen" in settings.baselines:
         seconds += read("train") + (read("test") if causal else 0.0)
     return seconds

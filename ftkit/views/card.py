@@ -40,7 +40,7 @@ def render_card(
     front = ModelCardData(
         base_model=base,
         library_name="transformers",
-        pipeline_tag=task.pipeline,
+        pipeline_tag=task.find_pipeline(run.path / "model"),
         tags=["ftkit"],
         model_name=shorten(run.path.name),
         eval_results=[
@@ -76,7 +76,7 @@ def list_scores(
 ) -> list[tuple[str, Interval]]:
     "Return (name in Markdown, score), the headline metric first, then the groups, such as the scores of each class"
     found = [(f"test {spell_metric(name)}", value) for name, value in leading(scores, task.headline)]
-    for group in (group for group in scores.values() if "value" not in group):
+    for group in (group for group in scores.values() if isinstance(group, dict) and "value" not in group):
         for key, values in group.items():
             found += [(f"{spell_metric(name)} of {escape_markdown(key)}", value) for name, value in values.items()]
     return [(name, Interval.from_record(value)) for name, value in found]

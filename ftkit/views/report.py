@@ -83,7 +83,11 @@ def score_sections(
     record: dict,  # run.json of a scored run
 ) -> list[Section]:
     "Return a table for each group of test scores, such as those of each class"
-    groups = {name: group for name, group in record["metrics"]["test"].items() if "value" not in group}
+    groups = {
+        name: group
+        for name, group in record["metrics"]["test"].items()
+        if isinstance(group, dict) and "value" not in group
+    }
     return [
         Section(
             name.replace("_", " ").capitalize(),

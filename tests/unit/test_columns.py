@@ -18,6 +18,7 @@ TITLES = [f"Late bus {i}" for i in range(N)]
 
 FOUND = {
     "usual names": ({"text": TEXTS, "label": KINDS}, "text", "label"),
+    "lists of labels": ({"text": TEXTS, "labels": [[name] for name in KINDS], "class": KINDS}, "text", "labels"),
     "names in capitals with spaces": ({" Text ": TEXTS, "LABEL": KINDS}, " Text ", "LABEL"),
     "ids under text": ({"text": IDS, "body": TEXTS, "label": KINDS}, "body", "label"),
     "numbers and their names": ({"text": TEXTS, "label": NUMBERS, "label_text": KINDS}, "text", "label_text"),

@@ -386,6 +386,15 @@ def make_tickets() -> list[dict]:
     ]
 
 
+def test_lists_of_one_label_are_labels(tmp_path):
+    rows = [{"text": f"text {i}", "labels": [["good"], ["bad"], []][i % 3]} for i in range(9)]
+    (tmp_path / "doccano.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    table, log = clean(tmp_path / "doccano.jsonl", labels={"good": "fine"}, drop=[0])
+    assert table["labels"][:4] == ["bad", None, "fine", "bad"] and len(log) == 2
+    rows[0]["labels"] = ["good", "bad"]
+    assert clean(pd.DataFrame(rows), drop=[1])[0]["labels"][:2] == [["good", "bad"], []]
+
+
 def test_templates_are_found_and_priced(posts):
     rows = make_tickets()
     templates = find_templates([row["text"] for row in rows])

@@ -280,7 +280,7 @@ def test_csv_keeps_prompt_and_answer(tuned, asked_file, tmp_path):
 def test_jsonl_keeps_prompt_and_answer(tuned, asked_file, tmp_path):
     assert main(["predict", str(tuned.path), "--file", asked_file, "--out", str(tmp_path / "out.jsonl")]) == 0
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [row["text"] for row in rows] == [*PROMPTS[1:4], ""] and rows[3]["error"] == "the text is empty"
+    assert [row["prompt"] for row in rows] == [*PROMPTS[1:4], ""] and rows[3]["error"] == "the text is empty"
     assert [ANSWERS[i] in row.values() for i, row in enumerate(rows[:3], 1)] == [True] * 3
 
 

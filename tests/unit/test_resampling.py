@@ -14,7 +14,7 @@ from ftkit.tasks.resampling import bootstrap_p, compare_sums, interval, resample
 
 MEAN = {"mean": lambda sums: sums[..., 0] / sums[..., 1]}
 LEVELS = [0.8, 0.9, 0.95, 0.99]
-quick = rules(max_examples=60, deadline=None)
+quick = rules(max_examples=25, deadline=None)
 numbers = st.lists(st.integers(-8, 8).map(lambda i: i / 4), min_size=2, max_size=20)
 
 
@@ -63,7 +63,7 @@ def test_interval_is_wide_as_t(n):
 def test_interval_holds_its_level():
     hits = [
         (found := score_sums(with_ones(draw(seed, 10)), MEAN, num_resamples=300)["mean"]).low <= 0 <= found.high
-        for seed in range(400)
+        for seed in range(200)
     ]
     assert 0.915 < np.mean(hits) < 0.985
 
@@ -147,7 +147,7 @@ def test_pairs_are_kept_together():
 
 
 def test_equal_models_are_seldom_told_apart():
-    found = [compare(draw(seed, 12), draw(1000 + seed, 12), num_resamples=200).better for seed in range(300)]
+    found = [compare(draw(seed, 12), draw(1000 + seed, 12), num_resamples=200).better for seed in range(150)]
     assert np.mean([name is not None for name in found]) < 0.09
 
 
