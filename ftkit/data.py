@@ -904,7 +904,7 @@ def load_rows(
     tables = read_source(rows, options=ReadOptions())
     table = tables.get("test", tables["train"]) if len(tables) > 1 else tables["train"]
     target = target or OneLabel()
-    target.reading = report.get("reading", {})
+    target.reading = dict(report.get("reading", {}))
     columns = (text_column_name or report["text_column"], label_column_name or report["label_column"])
     texts, label, _ = target.choose(table, *columns)
     with naming(table.source):

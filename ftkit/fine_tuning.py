@@ -32,7 +32,7 @@ from .runs.folder import RunFolder, check_name, default_runs_dir, package_versio
 from .runs.scoring import count_look, examine_rows, score_run
 from .runs.session import Session, create_run, reopen_run
 from .runs.steps import Steps
-from .settings import Settings, is_path
+from .settings import CLASSIFICATION, Settings, is_path
 from .tasks.base import Task
 from .tasks.classification import Classification
 from .tasks.generation import Generation
@@ -258,7 +258,7 @@ def evaluate_run(
 def read_texts(
     texts,  # a list, a Series, a DataFrame, a Dataset
     report: dict,  # of `load_data`: the text column
-    task: Task,  # how rows are read
+    task: Task | None = None,  # how rows are read; default: classification
 ) -> list:
     "Return the texts to predict. Raises `UserError` for one text alone"
     if isinstance(texts, str):
@@ -269,7 +269,7 @@ def read_texts(
     found = from_python(texts)
     if isinstance(found, dict):
         raise UserError(f"predict takes rows, not splits ({', '.join(map(str, found))}). Pass one of them.")
-    return task.read_prompts(found, report)
+    return (task or TASKS[CLASSIFICATION]).read_prompts(found, report)
 
 # %% ../nbs/08_fine_tuning.ipynb #f018
 def check_source(

@@ -16,6 +16,7 @@ from ftkit.files.conversations import (
     from_json,
     prompt_of,
     read_conversations,
+    read_prompts,
     response_of,
     to_json,
     to_openai,
@@ -798,3 +799,37 @@ def test_openai_problems_have_their_line(example, problems):
 def test_openai_needs_ten_examples(count, said):
     (problem,) = validate_openai([json.dumps({"messages": HI})] * count)
     assert said in problem and problem.endswith("OpenAI needs at least 10: add some.")
+
+
+@pytest.mark.parametrize(
+    "columns, form, asked",
+    [
+        ({"Prompt": ["Why?"]}, Form("pair", ("prompt",), "response", ""), [{"role": "user", "content": "Why?"}]),
+        ({"anything": ["Why?"]}, Form("pair", ("prompt",), "response", ""), [{"role": "user", "content": "Why?"}]),
+        (
+            {"instruction": ["Add."], "input": ["1, 2"], "system": ["Be brief."]},
+            Form("instruction", ("system", "instruction", "input"), "output", ""),
+            [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Add.\n\n1, 2"}],
+        ),
+        (
+            {"messages": ['[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]']},
+            Form("messages", ("messages",), None, ""),
+            [{"role": "user", "content": "Hi"}],
+        ),
+        (
+            {"text": ["### Human: Why? ### Assistant: So."]},
+            Form("turns", ("text",), None, ""),
+            [{"role": "user", "content": "Why?"}],
+        ),
+        ({"text": ["Once upon"]}, Form("text", ("text",), None, ""), [{"role": "assistant", "content": "Once upon"}]),
+        ({"prompt": [None]}, Form("pair", ("prompt",), "response", ""), []),
+    ],
+    ids=["pair", "one column", "instruction", "messages", "marked", "plain text", "blank"],
+)
+def test_prompts_are_read_as_in_training(columns, form, asked):
+    assert read_prompts(Table(columns), form) == [asked]
+
+
+def test_prompt_of_another_name_is_refused():
+    with pytest.raises(UserError, match="has no column 'prompt'.*Rename"):
+        read_prompts(Table({"a": ["b"], "c": ["d"]}), Form("pair", ("prompt",), "response", ""))

@@ -293,7 +293,17 @@ def test_command_prints_answers(tuned, capsys):
     assert re.search(r"loss +0\.\d+ \[.*\nperplexity +1\.", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("form", ["pair", "system", "instruction", "openai", "sharegpt", "marked"])
+MARKED = pytest.mark.xfail(strict=True, reason="a file of few marked texts is taken for comments (files/headers.py)")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        *(pytest.param(f, marks=pytest.mark.slow) for f in ("pair", "system", "instruction", "sharegpt")),
+        "openai",
+        pytest.param("marked", marks=[pytest.mark.slow, MARKED]),
+    ],
+)
 def test_file_asks_as_trained(run_form, tmp_path, monkeypatch, form):
     (run, _), file = run_form(form), write_jsonl(tmp_path / "ask.jsonl", FORMS[form][:3])
     asked, plain = [], ftkit.tasks.generation.encode_prompt
@@ -321,7 +331,9 @@ def test_plain_text_is_continued(run_form, monkeypatch):
 # --- forms of rows ---
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [f if f in ("openai", "plain") else pytest.param(f, marks=pytest.mark.slow) for f in FORMS]
+)
 def test_every_form_trains(run_form, form):
     run, file = run_form(form)
     assert run.status == "finished" and run.metrics["test"]["loss"].n == 4
@@ -430,6 +442,7 @@ def test_other_tasks_refuse_keys(key):
         Settings(**{key: value})
 
 
+@pytest.mark.slow
 def test_short_limit_is_no_late_failure(quick, tmp_path):
     settings = quick(max_seq_length=96, max_new_tokens=90, baselines=["zero_shot"])
     try:
@@ -508,6 +521,7 @@ def test_simple_rungs_answer_the_same_rows():
     assert all(re.fullmatch(r"\d+ First sentence\.", found) for found in copy(rows, rows["test"], base)["predicted"])
 
 
+@pytest.mark.slow
 def test_nothing_written_is_no_fault(quick, tmp_path):
     run = fine_tune(quick(max_generated_samples=0), FORMS["pair"], tmp_path, "x")
     assert list(run.metrics["test"]) == ["loss", "perplexity"] and run.predictions.predicted.isna().all()
@@ -529,6 +543,7 @@ def test_missing_extra_leaves_gaps(quick, tmp_path, monkeypatch):
     assert (run.path / "report.html").is_file() and "test token F1" in (run.path / "model/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_two_tokenizers_compare_no_losses(tuned, tiny, quick, tmp_path):
     other = fine_tune(
         quick(model_name_or_path=tiny, baselines=[], max_new_tokens=40, train_file=tuned.settings.train_file),
@@ -543,7 +558,10 @@ def test_two_tokenizers_compare_no_losses(tuned, tiny, quick, tmp_path):
 # --- what trains ---
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "ia3", "prefix", "prompt", "top_k"])
+@pytest.mark.parametrize(
+    "method",
+    ["lora", *(pytest.param(m, marks=pytest.mark.slow) for m in ("full", "ia3", "prefix", "prompt", "top_k"))],
+)
 def test_every_method_is_reopened(quick, tmp_path, method):
     keys = {"num_virtual_tokens": 4, "top_k_layers": 1, "baselines": ["zero_shot"]}
     run = fine_tune(quick(method=method, learning_rate=1e-2, **keys), FORMS["pair"], tmp_path, "x")
@@ -566,7 +584,7 @@ def test_log_counts_decoder_tokens(tmp_path):
     assert trained <= whole
 
 
-@pytest.mark.parametrize("kind", ["t5", "bart"])
+@pytest.mark.parametrize("kind", ["t5", pytest.param("bart", marks=pytest.mark.slow)])
 def test_encoder_decoder_trains(quick, tmp_path, kind):
     base = str(make_base(kind, tmp_path / kind))
     run = fine_tune(quick(model_name_or_path=base, method="full", learning_rate=5e-3), FORMS["pair"], tmp_path, "x")
@@ -586,6 +604,7 @@ def test_template_is_kept(quick, tmp_path):
     assert tokenizer.chat_template == wanted.chat_template and run.evaluate()["metrics"] == run.metrics["test"]
 
 
+@pytest.mark.slow
 def test_sampled_answers_are_repeated(quick, tmp_path):
     run = fine_tune(quick(temperature=1.5, baselines=[]), FORMS["pair"], tmp_path, "x")
     saved = json.loads((run.path / "model/generation_config.json").read_text())
@@ -612,6 +631,7 @@ def test_packing_is_refused_in_words(quick, tmp_path, what):
         fine_tune(quick(packing=True, preflight="true", **keys), FORMS["pair"], tmp_path, "x")
 
 
+@pytest.mark.slow
 def test_micro_batches_log_the_same(quick, tmp_path):
     found = []
     for size, accumulation in ((8, 1), (2, 4)):
@@ -664,6 +684,7 @@ def test_stopped_run_resumes_identically(whole, tmp_path, monkeypatch):
     assert read_fingerprint(stopped.resume()) == read_fingerprint(run)
 
 
+@pytest.mark.slow
 def test_killed_command_resumes_identically(whole, tmp_path):
     run, flags, _ = whole
     killed = Command("train", *flags, "--run", "killed", cwd=tmp_path)
@@ -674,6 +695,7 @@ def test_killed_command_resumes_identically(whole, tmp_path):
     assert read_fingerprint(tmp_path / "runs/killed") == read_fingerprint(run)
 
 
+@pytest.mark.slow
 def test_repeated_run_is_identical(whole, tmp_path):
     run, _, _ = whole
     again = run.rerun(runs_dir=tmp_path)
@@ -687,6 +709,7 @@ def test_infinite_gradient_ends_the_run(quick, tmp_path):
     assert "\n" not in str(caught.value) and Run(tmp_path / "x").status == "failed"
 
 
+@pytest.mark.slow
 def test_evaluation_again_changes_nothing(tuned, tmp_path, capsys):
     run = Run(shutil.copytree(tuned.path, tmp_path / "tuned"))
     (run.path / "report.html").unlink()

@@ -198,6 +198,7 @@ def test_wrong_rows_are_refused(answers, sources):
         grounding(answers, sources)
 
 
+@pytest.mark.slow
 def test_summaries_by_people_are_rarely_flagged():
     file = REAL_DATA / "dialogsum" / "dev.jsonl"
     if not file.exists():

@@ -638,7 +638,8 @@ def test_stopped_run_ends_the_same(prices, tmp_path, monkeypatch):
     assert hash_file(resumed.path / "model/model.safetensors") == hash_file(prices.path / "model/model.safetensors")
 
 
-@pytest.mark.parametrize("name", ["save_model", pytest.param("write_predictions", marks=slow)])
+@slow
+@pytest.mark.parametrize("name", ["save_model", "write_predictions"])
 def test_scale_is_folded_once(prices, tmp_path, monkeypatch, name):
     def stopped(*args, **kwargs):
         raise KeyboardInterrupt
@@ -685,6 +686,7 @@ def test_own_model_trains_further(prices, tmp_path):
     assert further.metrics["test"]["mae"].value < 2 * prices.metrics["test"]["mae"].value
 
 
+@slow
 def test_preflight_notices_a_large_loss(prices, tmp_path):
     settings = make_settings(str(prices.path / "model"), num_train_epochs=1, baselines=[], preflight="true")
     further = fine_tune(settings, make_prices(), tmp_path, "x")

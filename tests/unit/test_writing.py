@@ -251,7 +251,7 @@ def test_packed_rows_do_not_meet(make_writer, kind):
 # --- texts ---
 
 
-@pytest.mark.parametrize("size", [2, 4, 10])
+@pytest.mark.parametrize("size", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 10))])
 @pytest.mark.parametrize("kind", KINDS)
 def test_batch_writes_as_single_rows(make_writer, show_ids, kind, size):
     model, tokenizer = make_writer(kind)
@@ -261,8 +261,20 @@ def test_batch_writes_as_single_rows(make_writer, show_ids, kind, size):
     assert len({tuple(ids) for ids, _ in alone}) > 2
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "prompt", "prefix"])
-@pytest.mark.parametrize("kind", KINDS)
+REFUSED = {("t5", "prefix"), ("bart", "prefix")}
+WRITERS = [(kind, method) for kind in KINDS for method in ("full", "lora", "prompt", "prefix")]
+
+
+@pytest.mark.parametrize(
+    "kind, method",
+    [
+        pytest.param(
+            kind, method, marks=[] if (kind, method) in (("llama", "full"), ("gpt2", "prefix")) else pytest.mark.slow
+        )
+        for kind, method in WRITERS
+        if (kind, method) not in REFUSED
+    ],
+)
 def test_greedy_writes_likeliest_tokens(make_writer, show_ids, kind, method):
     model, tokenizer = make_writer(kind, method)
     assert [ids for ids, _ in ask(model, tokenizer, PROMPTS[:5])] == [
