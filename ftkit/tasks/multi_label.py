@@ -25,7 +25,7 @@ from ftkit.checks.labels import find_alike_names, is_missing, label_key
 from ftkit.checks.texts import is_blank
 from ftkit.data import OneLabel, make_dataset, named_columns
 from ftkit.errors import UserError
-from ftkit.files.annotations import EMPTY_LISTS, find_indicator_columns, find_several_labels, unlist
+from ftkit.files.annotations import DELIMITERS, EMPTY_LISTS, find_indicator_columns, find_several_labels, unlist
 from ftkit.metrics import f1_interval, wilson
 from ftkit.model_init import load_model
 from ftkit.objective import scale_to_unit
@@ -176,7 +176,9 @@ class SeveralLabels(OneLabel):
             for name, count in counts.items()
             if is_missing(name, "+" in counts)
         ]
-        return missing + find_alike_names(counts)
+        sign = self.reading.get("delimiter")
+        split = [f"labels are split at '{sign}'"] if sign else []
+        return split + missing + find_alike_names(counts)
 
     def respell(self, labels, names):
         "Return the labels as the training rows spell them"
@@ -280,7 +282,8 @@ def find_delimiter(values: list) -> str | None:
     for sign in SEPARATORS:
         if any(sign in text.strip(sign + " ") for text in texts):
             return sign
-    if found := find_several_labels(texts):
+    found = find_several_labels(texts)
+    if found and found[0] in DELIMITERS:  # never "food and cooking" at its words
         return found[0]
     rows = [[part.strip() for part in text.split(",")] for text in texts]
     numbers, alone = {part for row in rows for part in row}, {row[0] for row in rows if len(row) == 1}

@@ -363,7 +363,7 @@ def describe_gap(
     rows: int,  # that detecting it takes
 ) -> str:
     "Return in words how many rows would show a difference"
-    shown = f"{100 * gap:g}-point gap" if unit == "points" else f"gap of {gap:g} {unit}".rstrip()
+    shown = f"{100 * gap:g}-point gap" if unit == "points" else f"gap of {gap:.2g} {unit}".rstrip()
     return f"detecting a {shown} takes about {rows:,} test rows"
 
 

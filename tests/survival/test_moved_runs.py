@@ -48,7 +48,8 @@ def test_moved_run_predicts(finished_run, answers, tmp_path, capsys, place):
         and json.loads(capsys.readouterr().out)["runs"][0]["status"] == "finished"
     )
     (path / "report.html").unlink()
-    assert run.report() == path / "report.html" and f"Test {run.task.headline}" in run.report().read_text(encoding="utf-8")
+    assert run.report() == path / "report.html"
+    assert f"Test {run.task.headline}" in run.report().read_text(encoding="utf-8")
 
 
 def test_copied_folder_continues_look_count(public_folder, finished_run, tmp_path):
