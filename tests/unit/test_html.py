@@ -44,7 +44,7 @@ def test_show_table_is_html():
 
 @pytest.mark.parametrize(
     "value, text",
-    [(0.12345, "0.123"), (7, "7"), (None, "None"), ("a\nb\x1b", "a\nb\\x1b"), ("x" * 700, "x" * 600 + " …")],
+    [(0.12345, "0.123"), (7, "7"), (None, "–"), ("a\nb\x1b", "a\nb\\x1b"), ("x" * 700, "x" * 600 + " …")],
     ids=["float", "number", "none", "control characters", "long"],
 )
 def test_cell_is_plain_text(value, text):
