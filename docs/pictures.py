@@ -1,4 +1,4 @@
-"""Take the pictures of the panel that README and site show, in JupyterLab's light and dark theme.
+"""Take the pictures of the panel and of the server's page that README, lessons and site show, light and dark.
 
     .venv/bin/python docs/pictures.py
 
@@ -20,6 +20,7 @@ from lab.jupyter import open_browser, running_lab  # noqa: E402
 WIDTH = 1180  # of the page, in pixels
 RUN = "--max_train_samples 600 --num_train_epochs 3 --per_device_train_batch_size 16 --run first".split()
 CELLS = ("c000", "c002")
+TEXT = "What a lovely evening, thank you all!"
 
 
 def main():
@@ -32,6 +33,7 @@ def main():
         (folder / "nbs").mkdir()
         env = {**os.environ, "HF_HUB_OFFLINE": "1"}
         subprocess.run([sys.executable, "-m", "ftkit", "train", *RUN], cwd=folder / "nbs", env=env, check=True)
+        take_page(folder / "nbs", browser, env)
         for theme in ("light", "dark"):
             with running_lab(folder, {"panel.ipynb": notebook}, f"JupyterLab {theme.title()}") as lab:
                 take_pictures(lab, browser, theme)
@@ -50,13 +52,31 @@ def take_pictures(lab, browser, theme: str) -> None:
         panel.get_by_role("button", name=section, exact=True).click()
         if file == "result":
             panel.locator(".widget-gridbox button").nth(1).click()
-            panel.get_by_label("Try it", exact=True).fill("What a lovely evening, thank you all!")
+            panel.get_by_label("Try it", exact=True).fill(TEXT)
             panel.get_by_role("button", name="Try", exact=True).click()
             expect(panel.locator(".ftkit-tokens")).to_contain_text("tokens", timeout=60_000)
         page.mouse.move(0, 0)
         page.wait_for_timeout(500)
         panel.screenshot(path=NOTEBOOKS / "images" / f"panel_{file}_{theme}.png")
     page.close()
+
+
+def take_page(folder: Path, browser, env: dict) -> None:
+    "Take a picture of the page of `ftkit serve` in both color schemes"
+    command = [sys.executable, "-m", "ftkit", "serve", "first", "--json", "--feedback"]
+    server = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
+    url = json.loads(server.stdout.readline())["url"]
+    for scheme in ("light", "dark"):
+        page = browser.new_page(viewport={"width": 720, "height": 600}, device_scale_factor=1.25, color_scheme=scheme)
+        page.goto(url)
+        page.get_by_label("Text", exact=True).fill(TEXT)
+        page.get_by_role("button", name="Answer").click()
+        page.get_by_text("Right", exact=True).wait_for()
+        page.evaluate("document.activeElement.blur()")
+        page.locator("main").screenshot(path=NOTEBOOKS / "images" / f"try_it_{scheme}.png")
+        page.close()
+    server.terminate()
+    server.wait(60)
 
 
 if __name__ == "__main__":

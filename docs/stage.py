@@ -3,8 +3,9 @@
     .venv/bin/python docs/stage.py
     .venv/bin/sphinx-build -q -W -b html -c docs _site_src _site
 
-A page keeps its notebook's name. The entry of an exported name becomes an autodoc directive; modules that no notebook
-exports get pages of their own, listed on `api`. It takes a second and executes, imports and downloads nothing.
+A page keeps its notebook's name; pages without code are `docs/*.md`. The entry of an exported name becomes an autodoc
+directive; modules that no notebook exports get pages of their own, listed on `api`. It takes a second and executes,
+imports and downloads nothing.
 """
 
 import ast
@@ -13,6 +14,7 @@ import shutil
 from pathlib import Path
 
 from fastcore.nbio import mk_cell, write_nb
+from glossary import link_terms, read_terms
 from notebooks import (
     NOTEBOOKS,
     PROJECT,
@@ -40,7 +42,8 @@ def main():
     "Write all pages anew"
     shutil.rmtree(PAGES, ignore_errors=True)
     (PAGES / "api").mkdir(parents=True)
-    shutil.copy(ROOT / "docs" / "_static" / "colab-badge.svg", PAGES)
+    for file in (ROOT / "docs" / "_static" / "colab-badge.svg", *(ROOT / "docs").glob("*.md")):
+        shutil.copy(file, PAGES)
     if (NOTEBOOKS / "images").is_dir():
         shutil.copytree(NOTEBOOKS / "images", PAGES / "images")
     paths = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path.name[0] not in "._"]
@@ -73,7 +76,18 @@ def make_page(
         elif set_display(cell):
             cells.append(cell)
     notebook.cells = cells
+    if path.stem[:1].isdigit():
+        link_prose(cells)
     return notebook
+
+
+def link_prose(
+    cells: list,  # of a lesson
+) -> None:
+    "Link each term of the glossary at its first use on the page"
+    prose = [cell for cell in cells if cell.cell_type == "markdown" and not cell.source.startswith("```{eval-rst}")]
+    for cell, text in zip(prose, link_terms([cell.source for cell in prose], read_terms())):
+        cell.source = text
 
 
 def number_lines(
@@ -163,7 +177,8 @@ def make_navigation(
     steps = [stem for stem, number in numbers.items() if number <= LAST_STEP]
     beyond = [stem for stem, number in numbers.items() if number > LAST_STEP]
     plain = [stem for stem in stems if stem not in numbers and stem != "index"]
-    sections = {"Without code": plain, "The seven steps": steps, "Beyond": beyond, "Reference": ["api"]}
+    reference = [*(path.stem for path in sorted((ROOT / "docs").glob("*.md"))), "api"]
+    sections = {"Without code": plain, "The seven steps": steps, "Beyond": beyond, "Reference": reference}
     return "\n\n".join(make_toctree(caption, pages) for caption, pages in sections.items() if pages)
 
 

@@ -15,12 +15,20 @@ Modules:
 - `ftkit.files.headers`: Names of columns, and what is taken for them: an example, a title, a second header, a comment or a total.
 - `ftkit.files.json_rows`: JSON as rows, in the forms that people and tools write. What fits no form is refused by name.
 - `ftkit.files.safety`: Checks of a folder from somebody else: nothing in it may point outside of it, and no code in it is run.
+- `ftkit.files.streams.delimited`: Delimited text in pieces.
+- `ftkit.files.streams.rules`: What the whole-file readers ask of all rows, asked of rows that pass by in pieces.
 - `ftkit.files.tables`: Files as rows of text: one reader for each format.
 - `ftkit.panels.processes`: The two child processes of a panel: `ftkit train`, and a worker that answers what needs torch.
 - `ftkit.panels.result`: The section Result: the ladder and its verdict, where the model is wrong, and a sentence to try.
 - `ftkit.panels.worker`: What a panel asks for and the kernel should not do itself: `python -m ftkit.panels.worker`.
 - `ftkit.runs.checkpoints`: Checkpoints that are complete or absent.
+- `ftkit.runs.continuing`: A run that continues another: its rows and judged answers, its test rows, and a verdict on the two.
 - `ftkit.runs.folder`: The files of a run. Every view is rebuilt from them.
+- `ftkit.serving.docker`: A run as a container image: Dockerfile, compose file, pinned requirements, the model and ftkit itself.
+- `ftkit.serving.drift`: Tests for drift on arrays: are new rows draws from the same distribution as the reference rows?
+- `ftkit.serving.monitor`: Whether new texts are still like those that a run was validated on: `ftkit monitor RUN FILE`.
+- `ftkit.serving.parts`: Predictions for files of many millions of rows: in parts that survive a kill, in shards for several machines.
+- `ftkit.serving.queueing`: Requests wait in a queue; one thread answers them with the functions behind `Run.predict`, the oldest first.
 - `ftkit.settings`: One experiment as a value: typed keys, one section per step, read from and written to `settings.ini`.
 - `ftkit.tasks.base`: What a task is: one value, chosen once in `fine_tune` and handed down. No module below asks for its name.
 - `ftkit.tasks.chat`: From conversations to tokens: what the model reads, and which tokens it is trained on.

@@ -7,9 +7,10 @@ Docs: https://ftkit.github.io/ftkit/data.html.md"""
 # %% auto #0
 __all__ = ['SPLITS', 'SPLIT_NAMES', 'PACKAGED', 'RESERVED', 'name_splits', 'read_hub', 'read_source', 'drop_unusable',
            'split_rows', 'group_rows', 'fill_split', 'order_labels', 'as_dataset', 'make_dataset', 'sample',
-           'rows_sha256', 'Rows', 'pick_labels', 'named_columns', 'OneLabel', 'add_judged', 'pick_rows', 'spell_extra',
-           'spell_name', 'naming', 'check_ignored', 'pick_parts', 'unify_names', 'check_rare', 'hold_out', 'column_of',
-           'split_by_time', 'check_sample', 'describe_split', 'note_repeats', 'load_data', 'load_rows']
+           'rows_sha256', 'Rows', 'pick_labels', 'OneLabel', 'add_judged', 'describe_judged', 'pick_rows',
+           'spell_extra', 'spell_name', 'naming', 'check_ignored', 'pick_parts', 'unify_names', 'check_rare',
+           'hold_out', 'explain_share', 'column_of', 'split_by_time', 'check_sample', 'describe_split', 'note_repeats',
+           'load_data', 'load_rows']
 
 # %% ../nbs/03_data.ipynb #c003
 import hashlib
@@ -25,11 +26,29 @@ from uuid import uuid4
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDatasetDict, Value, load_dataset
+from datasets import (
+    ClassLabel,
+    Dataset,
+    DatasetDict,
+    Features,
+    IterableDatasetDict,
+    Value,
+    concatenate_datasets,
+    load_dataset,
+)
 from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
-from .checks.columns import choose_label, choose_text, find_named, get_column, get_texts, has_labels, join_texts
+from ftkit.checks.columns import (
+    choose_label,
+    choose_text,
+    find_named,
+    get_column,
+    get_texts,
+    has_labels,
+    join_texts,
+    named_columns,
+)
 from .checks.duplicates import group_repeats, normalise
 from .checks.labels import find_lone_names, find_odd_names, join_spellings, label_key, note_spellings
 from .checks.texts import is_blank
@@ -399,14 +418,6 @@ def pick_labels(
     )
 
 # %% ../nbs/03_data.ipynb #e041
-def named_columns(
-    table: Table,  # the rows
-    name: str,  # of a column, or several with commas between them
-) -> list[str]:
-    "Return the columns that a name stands for"
-    return [name] if name in table.columns else [part.strip() for part in name.split(",")]
-
-
 class OneLabel:
     "What the label column of a task holds: one label a row"
 
@@ -519,27 +530,59 @@ class OneLabel:
 
 # %% ../nbs/03_data.ipynb #e044
 def add_judged(
-    parts: dict[str, Rows],  # by split: `train` grows
-    file: str,  # of feedback
+    parts: dict[str, Rows],  # by split
+    feedback: str | list[dict],  # a file of judged answers, or the answers
     names: list[str],  # label names
     target: OneLabel,  # what the label column holds
-) -> list[str]:
-    "Add judged answers to the training rows, with a column `source` in all splits. Return a note on what was added"
-    table, unused = read_feedback(file)
-    held_out = {normalise(text) for split, rows in parts.items() if split != "train" for text in rows.texts}
+) -> tuple[Rows | None, dict]:
+    """Return the judged answers that join the training rows, None if none does, and what became of all of them.
+
+    All splits get a column `source`. A validation or test row stays as it is; a judgement on it is `disputed` if it
+    gives another label
+    """
+    table, unused = read_feedback(feedback)
+    found = {"judged": len(table) + unused, "added": 0, "uncorrected": unused, "known": 0, "held_out": 0}
     for rows in parts.values():
         rows.extras["source"] = ["rows"] * len(rows.texts)
     if not len(table):
-        return [f"{file}: none of {unused:,} judged answers is good or corrected, so none was added"]
-    judged = pick_rows(table, ["text"], "label", "train", target)
-    judged.labels = target.respell(judged.labels, names)
-    new = judged.select([i for i, text in enumerate(judged.texts) if normalise(text) not in held_out])
-    train, leaked = parts["train"], len(judged.texts) - len(new.texts)
-    extras = {name: values + new.extras.get(name, [None] * len(new.texts)) for name, values in train.extras.items()}
-    extras["source"][len(train.texts) :] = ["feedback"] * len(new.texts)
-    parts["train"] = Rows(train.texts + new.texts, train.labels + new.labels, extras, train.dropped)
-    left = f"; left out: {unused:,} without a correction, {leaked:,} whose text is a validation or test row"
-    return [f"{file}: {len(new.texts):,} judged answers were added to the training rows{left}"]
+        return None, found | {"disputed": []}
+    train, held_out, disputed, kept = parts["train"], {}, [], []
+    for split, rows in parts.items():
+        if split != "train":
+            held_out |= {normalise(text): (split, label) for text, label in zip(rows.texts, rows.labels)}
+    known = set(zip(train.texts, train.labels))
+    with naming(table.source):
+        judged = pick_rows(table, ["text"], "label", "judged", target)
+        judged.labels = target.respell(judged.labels, names)
+        for i, (text, label) in enumerate(zip(judged.texts, judged.labels)):
+            split, own = held_out.get(normalise(text), (None, None))
+            if split:
+                found["held_out"] += 1
+                if own != label:
+                    disputed.append({"split": split, "text": text[:100], "label": own[:100], "judged": label[:100]})
+            elif (text, label) in known:
+                found["known"] += 1
+            else:
+                kept.append(i)
+        new = judged.select(kept)
+        new.extras = {name: new.extras.get(name, [None] * len(kept)) for name in train.extras}
+        new.extras["source"] = ["feedback"] * len(kept)
+        target.to_dataset(new, names, "judged")  # raises for a label that the model does not have
+    return (new if kept else None), found | {"added": len(kept), "disputed": disputed}
+
+
+def describe_judged(
+    found: dict,  # from `add_judged`
+) -> list[str]:
+    "Return notes on what was added to the training rows, and on held-out rows that somebody judged otherwise"
+    left = f"{found['uncorrected']:,} without a correction, {found['known']:,} that are training rows already, "
+    left += f"{found['held_out']:,} whose text is a validation or test row"
+    notes = [f"{found['added']:,} judged answers were added to the training rows; left out: {left}"]
+    for split in ("validation", "test"):
+        if other := [row for row in found["disputed"] if row["split"] == split]:
+            first = f"{other[0]['text'][:60]!r} ({other[0]['label'][:40]}, judged {other[0]['judged'][:40]})"
+            notes.append(f"{len(other):,} {split} rows were judged otherwise and stay as they are, such as {first}")
+    return notes
 
 # %% ../nbs/03_data.ipynb #e012
 def pick_rows(
@@ -707,7 +750,7 @@ def hold_out(
         given = " and ".join(f"{s}_size = {sizes[s]}" for s in missing)
         raise UserError(f"{given} leave no rows to train on. Make one smaller.")
     for split in missing:
-        rows, share = parts["train"], sizes[split] / left
+        rows, share, groups, alike = parts["train"], sizes[split] / left, None, None
         if time_column:
             rest, held = split_by_time(rows, time_column, share)
         else:
@@ -728,11 +771,24 @@ def hold_out(
         parts["train"], parts[split] = rows.select(rest), rows.select(held)
         missed = len(held) / whole
         if notes is not None and abs(missed - sizes[split]) > 0.02:
-            notes.append(
-                f"the {split} rows are {missed:.0%} of all, not {sizes[split]:.0%}: duplicates and "
-                f"groups stay together"
-            )
+            why = explain_share(rows, share, target, None if time_column else group_rows(rows.texts, groups, alike))
+            notes.append(f"the {split} rows are {missed:.0%} of all, not {sizes[split]:.0%}: {why}")
     return missing
+
+
+def explain_share(
+    rows: Rows,  # that were split
+    share: float,  # of them that was to be held out
+    target: "OneLabel",  # what the label column holds
+    members: list[list[int]] | None,  # from `group_rows`; None: split by time, which no row holds back
+) -> str:
+    "Return why a split missed its share: rows that stay together, or so few rows that shares are rough"
+    names = Counter(target.strata(rows.labels) if members else [""] * len(rows.labels))
+    singles = sum(max(1, round(share * count)) for count in names.values()) / len(rows.labels)
+    if members and len(members) < len(rows.labels) and abs(singles - share) <= 0.02:
+        return "duplicates and groups stay together"
+    some = f", and each split takes some of every {target.word}" if len(names) > 1 else ""
+    return f"{len(rows.labels):,} rows are few{some}"
 
 # %% ../nbs/03_data.ipynb #e024
 def column_of(
@@ -798,7 +854,9 @@ def describe_split(
         return f"{split}: {own['rows']:,} rows held out from train{counts}"
     dropped = [f"{n:,} {reason.replace('_', ' ')}" for reason, n in report["dropped"][split].items() if n]
     rows = f"{report['read'][split]:,} rows read, {', '.join(dropped) + ' dropped' if dropped else 'none dropped'}"
-    kept = "" if own["rows"] == report["read"][split] else f", {own['rows']:,} kept"
+    judged = report["feedback"]["added"] if split == "train" and "feedback" in report else 0
+    kept = "" if own["rows"] - judged == report["read"][split] else f", {own['rows'] - judged:,} kept"
+    kept += f", {judged:,} judged answers added" if judged else ""
     return f"{split}: {report['sources'][split]}, {report['columns']}: {rows}{kept}{counts}"
 
 # %% ../nbs/03_data.ipynb #e021
@@ -867,12 +925,13 @@ def load_data(
     with naming(sources["train"]):
         names = report["labels"] = target.name(parts["train"].labels, order, report["label_column"])
     bar.update()
-    sizes = {"test": test_size, "validation": validation_size}
+    judged, sizes = None, {"test": test_size, "validation": validation_size}
     with naming(sources["train"]):
         together = (group_column_name, time_column_name, report["notes"], group_near_duplicates, target)
         report["held_out"] = hold_out(parts, sizes, data_seed, *together)
         if feedback_file:
-            report["notes"] += add_judged(parts, feedback_file, names, target)
+            judged, report["feedback"] = add_judged(parts, feedback_file, names, target)
+            report["notes"] += describe_judged(report["feedback"])
         target.check_sample(parts["train"], names, max_train_samples, data_seed)
     limits = {"train": max_train_samples, "validation": max_eval_samples, "test": max_predict_samples}
     bar.update()
@@ -883,6 +942,10 @@ def load_data(
         with naming(sources.get(split, sources["train"])):
             rows = target.to_dataset(own, names, split)
         data[split] = sample(rows, limits[split], data_seed)
+        if feedback_file and split == "train":  # after the sample, which stays the one without them
+            report["feedback"]["rows_sha256"] = rows_sha256(data[split])
+            more = [target.to_dataset(judged, names, "judged")] if judged else []
+            data[split] = concatenate_datasets([data[split], *more])
         labels = target.count(data[split], names)
         report[split] = {"rows": len(data[split]), "sha256": rows_sha256(data[split]), "labels": labels}
     bar.close()

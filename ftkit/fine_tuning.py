@@ -7,7 +7,7 @@ Docs: https://ftkit.github.io/ftkit/fine_tuning.html.md"""
 # %% auto #0
 __all__ = ['logger', 'TASKS', 'prepare', 'fine_tune', 'find_trained', 'finish_training', 'finish_run', 'open_session',
            'with_rows', 'log_rows', 'with_limit', 'read_scores', 'evaluate_run', 'read_texts', 'check_source',
-           'repeat_run', 'Run']
+           'open_continued', 'check_parent', 'name_continued', 'repeat_run', 'Run']
 
 # %% ../nbs/08_fine_tuning.ipynb #f003
 import logging
@@ -28,6 +28,14 @@ from .metrics import Verdict
 from .model_init import PROMPTS, weights_sha256
 from .objective import Objective, ladder
 from .runs.comparison import describe_changes, diff_records, judge_rerun
+from ftkit.runs.continuing import (
+    Continuation,
+    check_continuation,
+    check_same_rows,
+    find_continued,
+    join_judged,
+    judge_continued,
+)
 from .runs.folder import RunFolder, check_name, default_runs_dir, package_versions
 from .runs.scoring import count_look, examine_rows, score_run
 from .runs.session import Session, create_run, reopen_run
@@ -59,17 +67,24 @@ def prepare(
     dataset=None,  # rows from Python
     runs_dir: str | Path | None = None,  # for the new run folder; default: `runs`
     resume: RunFolder | None = None,  # a run to resume: its threads are used, and its training has been checked
+    continued: Continuation | None = None,  # the run whose rows and test rows these are
 ) -> Plan:
     "Take the steps before the training and return them as a plan. Raises `UserError` if it cannot work"
     args = training_arguments(**settings.section("trainer"))
     task = TASKS[settings.task]
-    data, report = task.load_data(dataset, **settings.section("data"))
+    feedback = None if resume else join_judged(continued, settings)  # of a resumed run, those that it keeps
+    keys = settings.section("data") | ({"feedback_file": feedback} if feedback else {})
+    data, report = task.load_data(dataset, **keys)
+    if continued and not resume:
+        check_same_rows(continued, report)
+        check_parent(continued, task)
     objective = Objective(report["labels"], **settings.section("objective"))
     tokenizer = task.load_tokenizer(**settings.section("model"))
     settings = with_limit(settings, tokenizer)
     tokens = task.tokenize(data, tokenizer, **settings.section("tokenizer"))
     log_rows(task, report, data, tokens, tokenizer, settings.max_seq_length)
     plan = Plan(task, settings, args, data, report, objective, tokenizer, tokens, runs_dir or default_runs_dir())
+    plan.feedback, plan.continued = feedback, continued
     if resume:
         return plan.with_threads(resume.record.get("machine", {}).get("threads"))
     plan.load_model()
@@ -84,16 +99,22 @@ def fine_tune(
     name: str | None = None,  # of the run; default: date and time
     resume: RunFolder | None = None,  # a run to resume: see `Run.resume`
     again: bool = False,  # with `resume`: what follows the training once more: see `Run.evaluate`
+    continue_from: RunFolder | str | Path | None = None,  # a finished run: its rows, settings, and judged answers
+    start: str = "weights",  # with `continue_from`: from its weights, or from its base
 ) -> "Run":
     "Fine-tune in seven steps and return the run. Raises `UserError`, before training, if settings or rows are invalid"
+    continued = find_continued(resume) if resume else None
+    if continue_from is not None:
+        continued, settings, runs_dir = open_continued(continue_from, start, settings, dataset, runs_dir, name)
     settings, dataset = with_rows(settings, dataset)
     check_name(name, runs_dir)
-    plan = prepare(settings, dataset, runs_dir, resume)
+    plan = prepare(settings, dataset, runs_dir, resume, continued)
     with using_threads(plan.settings.num_threads), open_session(plan, name, resume, again) as run:
         run.update(**plan.record())
         model = find_trained(run, plan.task)
         if model is None:
-            model = train_with_retry(plan.task, plan.settings, plan.tokens, plan.tokenizer, run, plan.take_model())
+            pieces = (plan.task, plan.settings, plan.tokens, plan.tokenizer, run, plan.take_model(), plan.model_keys)
+            model = train_with_retry(*pieces)
             finish_training(run, plan, model)
         finish_run(run, plan, model, again)
     return Run(run.path)
@@ -144,6 +165,9 @@ def finish_run(
             texts, test = list(data["train"]["text"]), predictions["test"]
             own = task.personal_texts(data["train"])
             steps.do("examination", examine_rows, run, texts, test, task.right(test), own)
+    if plan.continued and steps.is_done("scores") and not steps.is_done("continued"):
+        judged = [row["text"] for row in data["train"] if row.get("source") == "feedback"]
+        steps.do("continued", judge_continued, run, plan.continued, task, judged)
     for name, write in (("card", write_card), ("report", write_report)):
         if steps.is_done("scores") and not steps.is_done(name):
             steps.do(name, write, run, task)
@@ -159,7 +183,8 @@ def open_session(
     "Make the run folder, or reopen that of a run"
     if resume:
         return reopen_run(resume, plan.report, plan.tokens_sha256, again)
-    return create_run(plan.settings, plan.runs_dir, name)
+    continued = plan.continued and plan.continued.record()
+    return create_run(plan.settings, plan.runs_dir, name, plan.feedback, continued)
 
 # %% ../nbs/08_fine_tuning.ipynb #f013
 def with_rows(
@@ -290,6 +315,44 @@ def check_source(
                 f"Put the file back, or write its new path in {run.path / 'settings.ini'}."
             )
 
+# %% ../nbs/08_fine_tuning.ipynb #f018c
+def open_continued(
+    continue_from: RunFolder | str | Path,  # a finished run, its folder, or its name below `runs_dir`
+    start: str = "weights",  # weights: the training starts from those of the run; base: from those of its base model
+    settings: Settings | None = None,  # default: those of the run
+    dataset=None,  # the rows, if those of the run were passed from Python
+    runs_dir: str | Path | None = None,  # for the new run; default: next to the run
+    name: str | None = None,  # of the new run
+) -> tuple[Continuation, Settings, Path]:
+    "Return what is continued, the settings and the folder of the new run. Raises `UserError` if it cannot be"
+    if not isinstance(settings, Settings | None):
+        raise UserError("continue_from keeps the rows of the run. Pass its settings with changed keys, or none.")
+    run = continue_from if isinstance(continue_from, RunFolder) else RunFolder.load(continue_from, runs_dir)
+    continued, settings = Continuation(run, start), settings or run.settings
+    check_continuation(continued, settings, name)
+    check_source(run, dataset)
+    return continued, settings, Path(runs_dir) if runs_dir is not None else run.path.absolute().parent
+
+
+def check_parent(
+    continued: Continuation,  # what a new run continues
+    task: Task,  # of both
+) -> None:
+    "Raise `UserError` if the weights to start from are not those of the record"
+    if continued.first_weights and find_trained(continued.run, task) is None:
+        raise UserError(
+            f"{continued.run.path}: its model is not the one that it trained (weights.final_sha256 in run.json). "
+            "Give start = base, or rerun it."
+        )
+
+
+def name_continued(
+    run: RunFolder,  # to repeat
+) -> dict:
+    "Return the arguments of `fine_tune` that make a repeated run continue what the first one continued"
+    continued = find_continued(run)
+    return {"continue_from": continued.run, "start": continued.start} if continued else {}
+
 # %% ../nbs/08_fine_tuning.ipynb #f019
 def repeat_run(
     run: "Run",  # to repeat; its folder stays unchanged
@@ -309,7 +372,7 @@ def repeat_run(
         now = {"data": report, "versions": package_versions(), "machine": describe_machine()}
     for line in describe_changes(diff_records(run.record, now), "{} then, {} now"):
         logger.warning(f"changed since {run.path.name} was made: {line}")
-    again = fine_tune(settings, dataset, root, name)
+    again = fine_tune(settings, dataset, root, name, **name_continued(run))
     again.update(rerun=judge_rerun(run, again, run.task))
     return again
 

@@ -1,4 +1,4 @@
-"A score with its interval: the value that lessons, records, reports and the command share."
+"A score with its interval, which lessons, records, reports and the command share; p-values of several tests."
 
 from dataclasses import dataclass
 
@@ -24,3 +24,14 @@ class Interval:
 
     def __str__(self):
         return f"{self.value:.3f}" + ("" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]")
+
+
+def holm(
+    p: list[float],  # of several tests
+) -> list[float]:
+    "Return the p-values adjusted for all of them (Holm 1979)"
+    adjusted, largest = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = largest
+    return adjusted

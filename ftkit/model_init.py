@@ -130,7 +130,8 @@ def load_model(
             output_loading_info=True,
         )
     headless = [key for key in loaded["missing_keys"] if not key.startswith(f"{model.base_model_prefix}.")]
-    other = old_type not in (None, problem_type) or problem_type == "regression"  # the head of a number has its scale
+    number = problem_type == "regression" and not hasattr(config, "label_scale")  # in a unit that nobody knows
+    other = old_type not in (None, problem_type) or number
     if old and (old != labels or other):
         model = with_new_head(model, config)
         logger.info(f"the base model classifies into {describe_labels(old)}: it gets a new head for other labels")

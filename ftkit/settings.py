@@ -111,6 +111,16 @@ class AnyTask:
 
 
 METHODS = ["full", "lora", "qlora", "ia3", "prompt", "prefix", "top_k", "head"]
+RATES = {  # usual learning rates of a method: lowest, highest
+    "full": (5e-6, 1e-3),
+    "top_k": (5e-6, 5e-3),
+    "lora": (2e-5, 1e-2),
+    "qlora": (2e-5, 1e-2),
+    "ia3": (1e-4, 0.1),
+    "prompt": (1e-4, 0.5),
+    "prefix": (1e-4, 0.5),
+    "head": (1e-4, 0.5),
+}
 OWNED = {
     "output_dir": "every run gets its own folder: give --runs_dir and --run",
     "overwrite_output_dir": "a run never overwrites another: give --run a new name",

@@ -452,13 +452,14 @@ def train_with_retry(
     tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
     run: RunFolder,  # its record
     model: PreTrainedModel | None = None,  # with its first weights, from `Task.load_model`; default: loaded here
+    model_keys: dict | None = None,  # arguments of `Task.load_model`; default: those of the settings
 ) -> PreTrainedModel:
     """Load the first weights and train. If memory runs out, start again with smaller batches, as many rows per update.
 
     Raises `RunFailed` if memory runs out with one row at a time, or in a run that was resumed from a checkpoint.
     """
     while True:
-        keys = settings.section("model") | settings.section("model_init")
+        keys = model_keys or settings.section("model") | settings.section("model_init")
         model = model or task.load_model(run.labels, tokenizer, seed=settings.seed, **keys)
         run.update(trainable=trainable_share(model))
         pieces = task.trainer_kwargs(tokens, tokenizer, settings)

@@ -24,6 +24,9 @@ FAULTS = {  # name: title, in the order of the table
     "hostile names": "hostile names and paths: refused",
     "exit status": "status and exit code after every end",
     "same seed": "same seed, same bytes, in any process",
+    "serve limits": "server: what is malformed or too large is refused in a second",
+    "serve load": "server under load: no errors, the answers of predict bit for bit",
+    "slow clients": "server with 300 slow clients: they are closed, others notice nothing",
     "odd texts": "odd texts: same answer alone and in any batch",
     "predict": "predict: a row out for a row in, also after a kill",
     "out of memory": "out of memory: smaller batches from the first weights",
@@ -33,7 +36,7 @@ FAULTS = {  # name: title, in the order of the table
     "run folder moved": "run folder moved, shared, read-only, oddly named",
 }
 # The numbers of the rows in bench/faults.json and bench/plain_faults.json
-FIGURES = dict(zip(FAULTS, (1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21, 22, 23, 24, 25)))
+FIGURES = dict(zip(FAULTS, (1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25)))
 
 
 class FaultCounter:

@@ -15,7 +15,9 @@ import time
 from pathlib import Path
 
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["ftkit.fine_tuning", "ftkit.cli.main", "ftkit.runs.comparison", "ftkit.serving.batch"])
+context.set_forkserver_preload(
+    ["ftkit.fine_tuning", "ftkit.cli.main", "ftkit.runs.comparison", "ftkit.serving.batch", "ftkit.serving.server"]
+)
 
 
 def child(argv: list[str], cwd: str, env: dict[str, str], files: tuple[str, str], before) -> None:

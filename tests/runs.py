@@ -15,9 +15,11 @@ from ftkit.fine_tuning import Run
 from ftkit.runs.checkpoints import find_problem
 from ftkit.settings import CLASSIFICATION, Settings
 from ftkit.trainer import OrderedTrainer
+from ftkit.training.hardware import pick_precision
 
 TASK = os.environ.get("FTKIT_TASK", CLASSIFICATION)  # of all these runs: bench/faults.py has others
 only_classification = pytest.mark.skipif(TASK != CLASSIFICATION, reason="is about the accuracy or the head")
+PRECISION = 1e-4 if pick_precision() == "float32" else 2e-2  # of a loss while training, beside that of the predictions
 RNG = np.random.default_rng(0)
 ROWS = Dataset.from_list(  # 12 steps an epoch with a batch of 8; labels that cannot be learned
     [

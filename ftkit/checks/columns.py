@@ -268,6 +268,14 @@ def find_named(
     )
 
 
+def named_columns(
+    table: Table,  # the rows
+    name: str,  # of a column, or several with commas between them
+) -> list[str]:
+    "Return the columns that a name stands for"
+    return [name] if name in table.columns else [part.strip() for part in name.split(",")]
+
+
 def get_column(
     table: Table,  # the rows of one split
     column: str,  # its text or its label

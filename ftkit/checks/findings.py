@@ -65,7 +65,21 @@ class Rows:
     @cached_property
     def counts(self) -> Counter:
         "Return label -> training rows"
-        return Counter(name for name in self.labels if isinstance(name, str))
+        return self.count("train")
+
+    def count(
+        self,
+        split: str,  # train, validation or test
+    ) -> Counter:
+        "Return label -> rows of one split"
+        return Counter(name for name in self.names(split) if isinstance(name, str))
+
+    def names(
+        self,
+        split: str,  # train, validation or test
+    ) -> list:
+        "Return the labels of one split, None for a row without one"
+        return self.read[split][1]
 
     @cached_property
     def repeats(self) -> Repeats:

@@ -21,7 +21,8 @@ from ftkit.errors import UserError
 from ftkit.files.atomic import format_bytes, sha256_json
 from ftkit.model_init import describe_labels
 from ftkit.objective import Objective
-from ftkit.settings import Settings
+from ftkit.runs.continuing import Continuation
+from ftkit.settings import RATES, Settings
 from ftkit.tasks.base import Task
 from ftkit.tokenizer import model_columns
 from ftkit.trainer import check_can_finish
@@ -35,16 +36,6 @@ MANY_CUT = 0.2  # share of a label's texts that the limit cuts
 MANY_TIMES = 20  # the loss of guessing, from which a first loss is a fault
 ROWS = 8  # of a batch that a check reads
 OVERFIT_STEPS = 30  # updates on one batch, with `preflight = full`
-RATES = {  # usual learning rates of a method: lowest, highest
-    "full": (5e-6, 1e-3),
-    "top_k": (5e-6, 5e-3),
-    "lora": (2e-5, 1e-2),
-    "qlora": (2e-5, 1e-2),
-    "ia3": (1e-4, 0.1),
-    "prompt": (1e-4, 0.5),
-    "prefix": (1e-4, 0.5),
-    "head": (1e-4, 0.5),
-}
 logger = logging.getLogger(__name__)
 
 
@@ -79,6 +70,8 @@ class Plan:
     forecast: Forecast | None = None  # from trial steps
     findings: list[Finding] = field(default_factory=list)  # of the checks
     auto: list[str] = field(default_factory=list)  # keys whose value was found here
+    feedback: list[dict] | None = None  # the judged answers among the training rows
+    continued: Continuation | None = None  # the run that this one continues
 
     @property
     def labels(self) -> list[str]:
@@ -107,10 +100,16 @@ class Plan:
         "Return the fingerprint of the training rows' tokens"
         return sha256_json(self.tokens["train"]["input_ids"][:])
 
+    @property
+    def model_keys(self) -> dict:
+        "Return the arguments of `Task.load_model`: of a continued run, the folder of its weights as the base model"
+        keys = self.settings.section("model") | self.settings.section("model_init")
+        folder = self.continued and self.continued.first_weights
+        return keys | ({"model_name_or_path": folder, "model_revision": "main"} if folder else {})
+
     def load_model(self) -> None:
         "Load the model with its first weights"
-        keys = self.settings.section("model") | self.settings.section("model_init")
-        self.model = self.task.load_model(self.labels, self.tokenizer, seed=self.settings.seed, **keys)
+        self.model = self.task.load_model(self.labels, self.tokenizer, seed=self.settings.seed, **self.model_keys)
 
     def take_model(self) -> PreTrainedModel | None:
         "Return the model and forget it, so that its memory is free when the training forgets it too"
@@ -150,7 +149,7 @@ class Plan:
     def record(self) -> dict:
         "Return what run.json keeps of the plan"
         record = {"task": self.task.name, "headline": self.task.headline, "data": self.report}
-        record |= {"tokens_sha256": self.tokens_sha256}
+        record |= {"tokens_sha256": self.tokens_sha256, "expected_loss": self.task.expected_loss(self.labels)}
         if self.forecast is not None:
             record["forecast"] = asdict(self.forecast)
         if self.findings:

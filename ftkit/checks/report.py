@@ -21,11 +21,14 @@ from ftkit.checks.languages import find_foreign
 from ftkit.checks.price import price_leak, price_templates
 from ftkit.checks.privacy import find_personal_data, mask, mask_hits
 from ftkit.checks.suspicious import ODDS, find_suspicious
+from ftkit.checks.targets import CHOICES, NUMBER_CHECKS, SEVERAL_CHECKS, recognise
 from ftkit.checks.templates import find_templates
 from ftkit.checks.texts import is_blank, is_short
 from ftkit.errors import UserError, escape_controls
 from ftkit.files.annotations import find_several_labels
+from ftkit.files.conversations import choose_form
 from ftkit.files.rows import Table
+from ftkit.settings import CLASSIFICATION, GENERATION, MULTI_LABEL, REGRESSION
 from ftkit.starter import minilm_path
 
 FEW_TO_TRAIN = 3  # rows of a label, of which each split needs one
@@ -42,17 +45,51 @@ def examine(
     tables: dict[str, Table],  # by split; `test` may be missing
     text_column_name: str | None = None,  # default: found
     label_column_name: str | None = None,  # default: found
+    task: str | None = None,  # that the rows are for; default: recognised
 ) -> dict:
     "Return rows, columns, labels, duplicates, leaks and findings, as read, before any cleaning. Raises `UserError`"
-    if form := find_chats(tables["train"], text_column_name, label_column_name):
-        return examine_chats(Chats(tables, form))
     train = tables["train"]
+    if task == GENERATION:
+        return examine_chats(Chats(tables, choose_form(train, text_column_name, label_column_name)))
+    if not task and (form := find_chats(train, text_column_name, label_column_name)):
+        return examine_chats(Chats(tables, form))
+    named = []
+    if not task:
+        task, named = recognise(train, text_column_name, label_column_name)
+    if task in CHOICES:
+        return examine_targets(tables, text_column_name, label_column_name, task, named)
     text_columns, text_how = choose_text(train, text_column_name, (label_column_name,) if label_column_name else ())
     label_column, label_how = choose_label(train, label_column_name, tuple(text_columns))
     rows, texts = Rows(tables, text_columns, label_column), ", ".join(text_columns)
     columns = {"text": texts, "label": label_column, "how": f"text {text_how}, label {label_how}"}
     findings = [finding for check in CHECKS.values() for finding in check(rows)]
-    return describe_rows(rows, columns, dict(rows.counts), len(rows.conflicts), findings)
+    return describe_rows(rows, columns, dict(rows.counts), len(rows.conflicts), findings, task)
+
+
+def examine_targets(
+    tables: dict[str, Table],  # by split; `test` may be missing
+    text_column_name: str | None,  # default: found
+    label_column_name: str | None,  # default: found
+    task: str,  # multi-label or regression
+    named: list[Finding],  # which task was recognised, if it was not given
+) -> dict:
+    "Return what `examine` does for rows with several labels or with numbers"
+    choose, kind = CHOICES[task]
+    text_columns, column, how = choose(tables["train"], text_column_name, label_column_name)
+    rows = kind(tables, text_columns, column)
+    found = [finding for check in EXAMINATIONS[task].values() for finding in check(rows)]
+    findings = named + [mend_by_hand(finding) for finding in found]
+    columns = {"text": ", ".join(text_columns), "label": column, "how": how}
+    return describe_rows(rows, columns, dict(rows.counts), len(rows.conflicts), findings, task)
+
+
+def mend_by_hand(
+    finding: Finding,  # of a check that single labels have too
+) -> Finding:
+    "Return a finding without a fix that serves single labels alone: `clean` and ignore_labels"
+    if "clean(" in finding.fix:
+        return replace(finding, fix="correct the file")
+    return replace(finding, fix="take them out of the file") if "ignore_labels" in finding.fix else finding
 
 
 def examine_chats(
@@ -65,7 +102,7 @@ def examine_chats(
     findings += [replace(f, fix="take them out of the file" if "clean(" in f.fix else f.fix) for f in shared]
     prompt = ", ".join(form.prompt)
     columns = {"text": prompt, "label": form.response or prompt, "how": form.how}
-    result = describe_rows(rows, columns, {}, 0, findings)
+    result = describe_rows(rows, columns, {}, 0, findings, GENERATION)
     responses = {f"{split}, responses": describe_lengths(labels) for split, (_, labels) in rows.read.items()}
     return result | {"form": form.name, "lengths": result["lengths"] | responses}
 
@@ -76,12 +113,14 @@ def describe_rows(
     labels: dict,  # name -> rows
     conflicts: int,  # texts with more than one label
     findings: list[Finding],  # of the checks
+    task: str,  # that the rows are for
 ) -> dict:
     "Return the result of an examination"
     train = rows.tables["train"]
     duplicates, leaks = rows.repeats.count()
     return {
         "source": train.describe(),
+        "task": task,
         "rows": len(rows.texts),
         "columns": columns,
         "labels": labels,
@@ -183,7 +222,7 @@ def check_rare(rows: Rows) -> list[Finding]:
     if few:
         fix = f"ignore_labels = {', '.join(few[:3])}"
         found.append(Finding(f"labels with fewer than {FEW_TO_TRAIN} rows", len(few), show(few), fix))
-    given = Counter(v for v in rows.read["test"][1] if isinstance(v, str)) if "test" in rows.read else None
+    given = rows.count("test") if "test" in rows.read else None
     expected = given or {name: count * TEST_SHARE for name, count in rows.counts.items()}
     scarce = [name for name in rows.counts if name not in few and expected.get(name, 0) < FEW_TO_SCORE]
     if scarce:
@@ -244,17 +283,11 @@ def note_sample(rows: Rows) -> list[Finding]:
 
 
 def check_leaks(rows: Rows) -> list[Finding]:
-    if "test" not in rows.read:
+    found = check_leaked_rows(rows)
+    if not found:
         return []
-    (texts, labels), found, leaked = rows.read["test"], [], set()
-    for kind, pairs in rows.repeats.leaks.items():
-        leaked |= pairs.keys()
-        if pairs:
-            fix = f"clean(test_rows, leaks='{kind}', train=rows)"
-            what = f"test rows that {IN_TRAIN[kind]}"
-            found.append(Finding(what, len(pairs), show_twins(kind, pairs, texts, rows.texts), fix))
-    if not leaked:
-        return []
+    texts, labels = rows.read["test"]
+    leaked = set().union(*rows.repeats.leaks.values())
     if len(leaked) == sum(isinstance(text, str) and not is_blank(text) for text in texts):
         what = "the price of the leak: every test row is a training row too; a score on them says nothing of new texts"
         return [*found, Finding(what, len(leaked))]
@@ -265,6 +298,18 @@ def check_leaks(rows: Rows) -> list[Finding]:
         [place for place, i in enumerate(usable) if i in leaked],
     )
     return found + [Finding(f"the price of the leak: {cost}", len(leaked)) for cost in prices]
+
+
+def check_leaked_rows(rows: Rows) -> list[Finding]:
+    if "test" not in rows.read:
+        return []
+    found = []
+    for kind, pairs in rows.repeats.leaks.items():
+        if pairs:
+            fix = f"clean(test_rows, leaks='{kind}', train=rows)"
+            what = f"test rows that {IN_TRAIN[kind]}"
+            found.append(Finding(what, len(pairs), show_twins(kind, pairs, rows.read["test"][0], rows.texts), fix))
+    return found
 
 
 def labelled(
@@ -285,7 +330,7 @@ def check_other_labels(rows: Rows) -> list[Finding]:
     return [
         Finding(**found)
         for split in others
-        for found in find_unlike_labels(rows.read[split][1], set(rows.counts), split)
+        for found in find_unlike_labels(rows.names(split), set(rows.counts), split)
     ]
 
 
@@ -299,21 +344,32 @@ def check_oversampled(rows: Rows) -> list[Finding]:
 
 
 def check_templates(rows: Rows) -> list[Finding]:
-    templates = find_templates(rows.texts)
-    made = {row: number for number, template in enumerate(templates) for row in template.rows}
-    if len(made) < MANY_TEMPLATES * max(len(rows.texts), 1):
-        return []
-    what = f"rows that look made from {len(templates):,} templates, … in place of the words that change"
-    shown = [f"{template.text} ({len(template.rows):,})" for template in templates]
-    fix = "clean(rows, template_column='template') and group_column_name = template"
-    found = [Finding(what, len(made), show(shown), fix)]
+    found, made = look_for_templates(rows)
     usable = [i for i in made if isinstance(rows.labels[i], str)]
-    if len(templates) > 1 and len({rows.labels[i] for i in usable}) > 1:
+    if len(set(made.values())) > 1 and len({rows.labels[i] for i in usable}) > 1:
         texts, labels = [rows.texts[i] for i in usable], [rows.labels[i] for i in usable]
         seen, unseen = price_templates(texts, labels, [made[i] for i in usable])
         what = f"the price of the templates: tfidf has {seen} on their rows, {unseen} on rows of unseen templates"
         found.append(Finding(what, len(usable)))
     return found
+
+
+def check_template_rows(rows: Rows) -> list[Finding]:
+    return look_for_templates(rows)[0]
+
+
+def look_for_templates(
+    rows: Rows,  # as read
+) -> tuple[list[Finding], dict[int, int]]:
+    "Return a finding if many rows are made from templates, and row -> template; nothing with few"
+    templates = find_templates(rows.texts)
+    made = {row: number for number, template in enumerate(templates) for row in template.rows}
+    if len(made) < MANY_TEMPLATES * max(len(rows.texts), 1):
+        return [], {}
+    what = f"rows that look made from {len(templates):,} templates, … in place of the words that change"
+    shown = [f"{template.text} ({len(template.rows):,})" for template in templates]
+    fix = "clean(rows, template_column='template') and group_column_name = template"
+    return [Finding(what, len(made), show(shown), fix)], made
 
 
 def check_suspicious(rows: Rows) -> list[Finding]:
@@ -372,6 +428,24 @@ CHECKS: dict[str, Callable[[Rows], list[Finding]]] = {
 }
 
 
+WITHOUT_PRICES = {
+    "reading": check_reading,
+    "empty texts": check_empty,
+    "duplicates": check_duplicates,
+    "leaks": check_leaked_rows,
+    "templates": check_template_rows,
+    "personal data": check_personal_data,
+    "languages": check_languages,
+}
+PER_LABEL = {
+    "labels that look alike": check_lookalikes,
+    "rare labels": check_rare,
+    "labels of other splits": check_other_labels,
+}
+EXAMINATIONS = {
+    MULTI_LABEL: SEVERAL_CHECKS | PER_LABEL | WITHOUT_PRICES,
+    REGRESSION: NUMBER_CHECKS | WITHOUT_PRICES,
+}
 SHARED_CHECKS = ("reading", "duplicates", "leaks", "templates", "personal data", "languages")  # of chats too
 
 
@@ -379,14 +453,16 @@ def describe_examination(
     result: dict,  # of `examine`
 ) -> list[str]:
     "Return the result as lines of text"
-    columns, labels = result["columns"], result["labels"]
+    task, columns, labels = result["task"], result["columns"], result["labels"]
     counts = ", ".join(f"{escape_controls(n)} {c:,}" for n, c in list(labels.items())[:12])
     names = f"text = '{columns['text']}', label = '{columns['label']}' ({columns['how']})"
     lines = [f"{result['source']}: {result['rows']:,} rows"]
     if "form" in result:
         lines += [f"prompts and responses: {columns['how']}. Train with task = text-generation"]
     else:
-        lines += [names, f"{len(labels)} labels: {counts}" + (" …" if len(labels) > 12 else "")]
+        word = "numbers" if task == REGRESSION else f"{len(labels)} labels"
+        lines += [names if task == CLASSIFICATION else f"{columns['how']}. Task: {task}"]
+        lines += [f"{word}: {counts}" + (" …" if len(labels) > 12 else "")]
     for split, found in result["lengths"].items():
         kinds = [
             f"{v['median']:,} {kind} in the middle, {v['p99']:,} or fewer in 99 of 100, {v['max']:,} at most"

@@ -22,6 +22,7 @@ FEWEST = 10  # different texts of a label, of which each fold needs some
 MOST_ROWS = 100_000  # of more, a sample is examined
 MOST_SCORES = 3_000_000  # rows times labels: with many labels, fewer rows are examined
 ODDS = 11  # how many times as likely the other label has to be: bench/doctor.json has what that finds
+MOST_LABELS = 20  # of several a row, the most frequent are examined
 RARE = 4  # a shingle that fewer texts have is left out
 
 
@@ -33,6 +34,51 @@ class Suspicion:
     given: str  # the label of the row
     other: str  # the label that is more likely
     odds: float  # how many times as likely
+
+
+@dataclass(frozen=True)
+class Unlikely:
+    "A label of several that is probably wrong, or missing"
+
+    row: int  # from 0
+    label: str  # that is in question
+    given: bool  # whether the row has it
+    odds: float  # how many times as likely the opposite
+
+
+def find_unlikely(
+    texts: list,  # one a row; what is no text is passed over
+    lists: list,  # the labels of each row, None if they are unknown
+    names: list[str],  # labels, the most frequent first
+    odds: float = ODDS,  # how many times as likely the opposite has to be
+    most_rows: int = MOST_ROWS,  # of more, a sample is examined
+    seed: int = 42,  # of folds and sample
+) -> list[Unlikely]:
+    """Return the labels that are probably wrong or missing, the most probable first.
+
+    Each label is a question of its own. What its share of the rows alone makes likely counts for nothing: else every
+    row of a rare label would be suspicious
+    """
+    rows = [i for i, text in enumerate(texts) if isinstance(text, str) and not is_blank(text) and lists[i] is not None]
+    names = names[:MOST_LABELS]
+    most_rows = min(most_rows, MOST_SCORES // max(2 * len(names), 1))
+    if len(rows) > most_rows:
+        rows = sorted(random.Random(seed).sample(rows, most_rows))
+    normal, found = [normalise(texts[i]) for i in rows], []
+    for name in names:
+        has = np.array([name in lists[i] for i in rows], dtype=int)
+        counts = [len({text for text, h in zip(normal, has) if h == side}) for side in (0, 1)]
+        if min(counts) < FEWEST:
+            continue
+        scores = calibrate(cross_validate(normal, has, 2, seed), has)
+        prior = np.log(np.bincount(has, minlength=2) / len(has))
+        places = np.arange(len(rows))
+        gaps = scores[places, 1 - has] - scores[places, has] - np.maximum(prior[1 - has] - prior[has], 0)
+        found += [
+            Unlikely(rows[i], name, bool(has[i]), float(np.exp(min(gaps[i], 20.0))))
+            for i in np.flatnonzero(gaps >= math.log(odds))
+        ]
+    return sorted(found, key=lambda u: (-u.odds, u.row))
 
 
 def find_suspicious(

@@ -1,10 +1,12 @@
-"The commands of `ftkit`, each with its arguments. To add one: two functions and a row in `COMMANDS`."
+"""The commands of an experiment, each with its arguments. To add one: two functions and a row in `COMMANDS`.
+
+Those that use a finished run are in `serving.py`."""
 
 import json
 import logging
-import sys
 from pathlib import Path
 
+from ftkit.cli.output import print_json, print_lines
 from ftkit.cli.parser import (
     Command,
     add_columns,
@@ -12,46 +14,16 @@ from ftkit.cli.parser import (
     add_run,
     add_settings,
     find_runs_dir,
+    load_run,
     read_options,
     read_settings,
 )
 from ftkit.errors import RunFailed, UserError, escape_controls
-from ftkit.settings import KEYS, Settings
+from ftkit.settings import KEYS, TASKS, Settings, parse_value
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 FOUND = 3  # exit code of `check` if there is something to know
 logger = logging.getLogger(__name__)
-
-
-def print_json(
-    value: object,  # of a record
-) -> None:
-    "Print one JSON value on stdout, in ASCII if its encoding is not UTF-8, which readers of JSON expect"
-    from ftkit.runs.folder import to_json_value
-
-    plain = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
-    print(json.dumps(to_json_value(value), ensure_ascii=plain, allow_nan=False), flush=True)
-
-
-def print_lines(
-    *lines: str,
-    keep: str = "",  # control characters that may stay
-) -> None:
-    "Print lines on stdout. Text from data or a stranger's run cannot forge another line or move the cursor"
-    print(*(escape_controls(line, keep) for line in lines), sep="\n", flush=True)
-
-
-def load_run(args):
-    "Return the run that was named. What is wrong with names and files is said before torch is loaded"
-    from ftkit.files.tables import check_source
-    from ftkit.runs.folder import find_run
-
-    folder = find_run(args.run, find_runs_dir(args))
-    if args.file:
-        check_source(args.file)
-    from ftkit.fine_tuning import Run
-
-    return Run(folder)
 
 
 def add_train(parser):
@@ -63,14 +35,29 @@ def add_train(parser):
         metavar="RUN",
         help="repeat a run from its record, as a new run next to it, and say whether the result is the same",
     )
-    parser.add_argument("--add_feedback", metavar="FILE", help="the same as --feedback_file")
+    parser.add_argument(
+        "--continue_from",
+        metavar="RUN",
+        help="train further in a new run: the settings and rows of a finished run, the same test rows, and a verdict "
+        "on the two. Flags change settings; those that define rows or labels stay",
+    )
+    parser.add_argument(
+        "--start",
+        metavar="WHAT",
+        default=None,
+        help="with --continue_from: weights (those of the run; default) or base (those of its base model)",
+    )
+    parser.add_argument(
+        "--add_feedback", metavar="FILE", help="judged answers for the training rows: the same as --feedback_file"
+    )
 
 
 def train(args, extra):
     "Run an experiment, or continue or repeat one"
     if args.add_feedback:
         args.feedback_file = args.add_feedback
-    settings, runs_dir = read_settings(args, extra), find_runs_dir(args)
+    runs_dir = find_runs_dir(args)
+    settings = read_settings(args, extra, read_continued(args, runs_dir))
     given = args.settings or args.preset or extra or any(hasattr(args, name) for name in KEYS)
     if args.rerun is not None and (given or args.resume is not None):
         raise UserError("--rerun repeats a run with its own settings. Give only --run with it, or start a new run.")
@@ -87,6 +74,10 @@ def train(args, extra):
         tuned = Run.load(args.rerun, runs_dir).rerun(name=args.run, runs_dir=args.runs_dir)
     elif args.resume is not None:
         tuned = Run.load(args.resume, runs_dir).resume()
+    elif args.continue_from is not None:
+        parent = Run.load(args.continue_from, runs_dir)
+        start = args.start or "weights"
+        tuned = fine_tune(settings, None, args.runs_dir, args.run, continue_from=parent, start=start)
     else:
         tuned = fine_tune(settings, runs_dir=runs_dir, name=args.run)
     if args.json:
@@ -94,11 +85,26 @@ def train(args, extra):
     print_result(tuned)
 
 
+def read_continued(args, runs_dir: Path) -> Settings | None:
+    "Return the settings of the run that is continued, or None. Raises `UserError` for what does not go with it"
+    from ftkit.runs.folder import RunFolder, find_run
+
+    if args.continue_from is None:
+        if args.start is not None:
+            raise UserError(f"--start {args.start}: is for --continue_from RUN. Give both, or neither.")
+        return None
+    if args.resume is not None or args.rerun is not None:
+        raise UserError("--continue_from makes a new run, --resume and --rerun work on an old one. Give one of them.")
+    if args.settings or args.preset:
+        raise UserError("--continue_from takes the settings of the run. Give flags for what differs from them.")
+    return RunFolder(find_run(args.continue_from, runs_dir)).settings
+
+
 def check_names(args, settings: Settings, runs_dir: Path) -> None:
     "Raise `UserError` for a run or a file that cannot be used, before torch is loaded"
     from ftkit.runs.folder import check_name, find_run
 
-    check_name(args.run, args.runs_dir if args.rerun else runs_dir)
+    check_name(args.run, args.runs_dir if args.rerun or args.continue_from else runs_dir)
     if name := args.resume or args.rerun:
         find_run(name, runs_dir)
     else:
@@ -116,7 +122,8 @@ def check_sources(settings: Settings) -> None:
 
 def print_result(tuned) -> None:
     "Print the ladder, the verdicts, and where the files are"
-    from ftkit.views.scores import ladder_rows
+    from ftkit.views.advice import advise_run
+    from ftkit.views.scores import describe_continued, describe_slices, ladder_rows
 
     record, headline = tuned.record, tuned.task.headline
     print_lines(f"{'rung':<12} {headline:>8}   interval          seconds")
@@ -127,9 +134,13 @@ def print_result(tuned) -> None:
     for rung, problem in record["unfitted"].items():
         print_lines(f"{rung:<12} could not be fitted ({problem})")
     print_lines("", *(v["text"] for v in record["verdicts"]))
+    if advice := advise_run(record, tuned.history, tuned.settings):
+        print_lines("", *(f"try     {found}" for found in advice))
     if record["looks"]:
         print_lines("", f"look {record['looks']} at these {record['data']['test']['rows']:,} test rows")
     print_lines(f"run     {tuned.path}", f"model   {tuned.path / 'model'}", f"report  {tuned.path / 'report.html'}")
+    if record["continued"]:
+        print_lines("", *describe_continued(record["continued"]), *describe_slices(record["continued"]["slices"]))
     if record.get("rerun"):
         print_lines("", *record["rerun"]["text"].splitlines())
 
@@ -193,32 +204,90 @@ def add_predict(parser):
     )
     parser.add_argument("--bom", action="store_true", help="begin a .csv with a byte order mark, which Excel wants")
     parser.add_argument("--force", action="store_true", help="replace a file that is already there")
+    parser.add_argument("--shard", metavar="I/N", help="only the rows of the I-th of N equal shares of --file")
+    parser.add_argument("--join", metavar="DIR", help="join the shards in a folder into --out")
     add_reading(parser)
 
 
 def predict(args):
     "Answer texts with a run's model"
-    from tqdm import tqdm
-
-    from ftkit.checks.columns import show_pair
-    from ftkit.serving.batch import check_output, write_rows
+    from ftkit.serving.batch import check_output
     from ftkit.views.console import quiet_libraries
 
+    check_words(args)
     if args.out:
         check_output(Path(args.out), args.file, args.force)
     run = load_run(args)
-    texts, others = read_texts(run, args)
     quiet_libraries()
-    with tqdm(total=len(texts), desc="predict", unit="row", file=sys.stderr, disable=None, leave=False) as bar:
-        rows = run.predict(texts, bar.update)
+    if args.join:
+        return join_shards(run, args)
+    if args.file:
+        return predict_file(run, args)
+    texts, others = read_texts(run, args)
+    rows = run.predict(texts)
     if args.out:
+        from ftkit.serving.batch import write_rows
+
         options = {"separator": SEPARATORS[args.separator], "bom": args.bom, "force": args.force}
-        options["keys"] = run.task.answer_keys
-        changed = write_rows(Path(args.out), texts, rows, others, **options)
-        guarded = (
-            f"; {changed:,} texts that a spreadsheet would take for a formula have a ' in front" if changed else ""
+        changed = write_rows(Path(args.out), texts, rows, others, keys=run.task.answer_keys, **options)
+        return log_written(args.out, len(rows), changed)
+    print_answers(run, args, texts, rows)
+
+
+def check_words(args) -> None:
+    "Raise `UserError` unless one of texts, --file and --join is given, and what it needs"
+    if args.join and (args.texts or args.file or args.shard or not args.out):
+        raise UserError("--join joins shards into a file. Write: ftkit predict RUN --join DIR --out rows.csv")
+    if bool(args.texts) == bool(args.file) and not args.join:
+        raise UserError(
+            "predict takes texts or --file, one of the two. "
+            "Write: ftkit predict RUN 'a text', or ftkit predict RUN --file rows.csv"
         )
-        return logger.info(f"{len(rows):,} rows in {args.out}, in the order of the input{guarded}")
+    if args.shard and not (args.file and args.out):
+        raise UserError(
+            "--shard is a share of the rows of a file. Write: "
+            "ftkit predict RUN --file rows.csv --shard 1/4 --out shards/1.csv"
+        )
+
+
+def predict_file(run, args) -> None:
+    "Answer the rows of a file in pieces: memory does not grow with them"
+    from ftkit.files.rows import ReadOptions
+    from ftkit.files.streams import open_rows
+    from ftkit.serving.parts import PART, OutputForm, Predictor, Progress, parse_shard, predict_rows_of
+
+    shard, options = parse_shard(args.shard) if args.shard else None, read_options(args)
+    rows, predictor = open_rows(args.file, ReadOptions(**options)), Predictor(run, args.text_column_name)
+    if args.out:
+        reading = json.dumps({**options, "text_column_name": args.text_column_name}, sort_keys=True)
+        form = OutputForm(Path(args.out).suffix, SEPARATORS[args.separator], args.bom, reading)
+        written = predict_rows_of(predictor, rows, Path(args.out), form, shard, args.force)
+        return log_written(args.out, written.rows, written.changed, written.kept)
+    with Progress(rows.count) as progress:
+        for table in rows.tables(PART):
+            texts, _ = predictor.read(table)
+            print_answers(run, args, texts, predictor.answer(texts, progress.add))
+
+
+def join_shards(run, args) -> None:
+    "Join the outputs of shards"
+    from ftkit.serving.parts import Predictor, join_shards
+
+    written = join_shards(Path(args.join), Path(args.out), Predictor(run).identity, args.force)
+    log_written(args.out, written.rows, written.changed)
+
+
+def log_written(out: str, rows: int, changed: int, kept: int = 0) -> None:
+    "Log what was written"
+    guarded = f"; {changed:,} texts that a spreadsheet would take for a formula have a ' in front" if changed else ""
+    earlier = f"; {kept:,} of them were there from an earlier start" if kept else ""
+    logger.info(f"{rows:,} rows in {out}, in the order of the input{earlier}{guarded}")
+
+
+def print_answers(run, args, texts: list, rows: list[dict]) -> None:
+    "Print answers, a line each"
+    from ftkit.checks.columns import show_pair
+
     for text, row in zip(texts, rows):
         if args.json:
             print_json(row)
@@ -236,28 +305,21 @@ def format_answer(value: object) -> str:
 
 
 def read_texts(run, args) -> tuple[list, dict[str, list]]:
-    "Return the texts on the command line, on stdin, or in a file, and the other columns of the file"
+    "Return the texts on the command line or on stdin, and the other columns that stdin holds"
     from ftkit.files.rows import ReadOptions
     from ftkit.files.tables import read_table
+    from ftkit.serving.parts import Predictor
 
-    file = "-" if args.texts == ["-"] else args.file
-    if bool(args.texts) == bool(args.file):
-        raise UserError(
-            "predict takes texts or --file, one of the two. "
-            "Write: ftkit predict RUN 'a text', or ftkit predict RUN --file rows.csv"
-        )
-    if not file:
+    if args.texts != ["-"]:
         return args.texts, {}
-    table = read_table(file, ReadOptions(**read_options(args)))
-    used = (args.text_column_name or run.data["text_column"]).split(", ")
-    others = {name: values for name, values in table.columns.items() if name not in used and len(table.columns) > 1}
-    return run.task.read_prompts(table, run.data, args.text_column_name), others
+    return Predictor(run, args.text_column_name).read(read_table("-", ReadOptions(**read_options(args))))
 
 
 def add_check(parser):
     parser.add_argument("file", metavar="FILE", help="rows: a file, a pattern, a folder, or - for stdin")
     parser.add_argument("--test_file", metavar="F", help="test rows, to find those that are training rows too")
     parser.add_argument("--html", metavar="F", help="also write what was found as a page")
+    parser.add_argument("--task", metavar="VALUE", help=f"what the rows are for: {', '.join(TASKS)} (default: found)")
     add_columns(parser)
     add_reading(parser)
 
@@ -266,6 +328,7 @@ def check(args):
     "Examine labelled rows without training. The exit code is 3 if something was found"
     from ftkit.files.tables import check_source
 
+    task = args.task and parse_value(KEYS["task"], args.task, "--task")
     for source in filter(None, (args.file, args.test_file)):
         check_source(source)
     from ftkit.checks.report import describe_examination, examine
@@ -274,7 +337,7 @@ def check(args):
 
     options = ReadOptions(**read_options(args))
     tables = read_source(train_file=args.file, test_file=args.test_file, options=options)
-    result = examine(tables, args.text_column_name, args.label_column_name)
+    result = examine(tables, args.text_column_name, args.label_column_name, task)
     print_json(result) if args.json else print_lines(*describe_examination(result))
     if args.html:  # last: what was found is printed even if the page cannot be written
         from ftkit.views.examination import write_examination
@@ -316,42 +379,6 @@ def forecast(args, extra):
     )
 
 
-def add_export(parser):
-    parser.add_argument("source", metavar="RUN|FILE", help="a run, whose rows are exported, or a file of rows")
-    parser.add_argument("--to", required=True, choices=["openai"], help="openai: a fine-tuning file in JSON Lines")
-    parser.add_argument("--out", metavar="F", required=True, help="the file to write")
-    parser.add_argument("--force", action="store_true", help="replace a file that is already there")
-    parser.add_argument("--price", metavar="P", type=float, help="of a million training tokens, for the price line")
-    parser.add_argument("--epochs", metavar="N", type=float, default=3, help="for the price line (default: 3)")
-    add_columns(parser)
-    add_reading(parser)
-
-
-def export(args):
-    "Write rows for another tool"
-    from ftkit.data import read_source
-    from ftkit.files.rows import ReadOptions
-    from ftkit.files.tables import check_source
-    from ftkit.runs.folder import RunFolder, find_run
-    from ftkit.serving.export import export_openai
-
-    names = [args.text_column_name, args.label_column_name]
-    if Path(args.source).is_file():
-        check_source(args.source)
-        tables = read_source(train_file=args.source, options=ReadOptions(**read_options(args)))
-    else:
-        run = RunFolder(find_run(args.source, find_runs_dir(args)))
-        keys = run.settings.section("data")
-        tables = read_source(**{k: keys[k] for k in ("dataset_name", "dataset_config_name", "train_file")})
-        names = [keys["text_column_name"], keys["label_column_name"]]
-    found = export_openai(tables, args.out, *names, args.force)
-    if args.json:
-        return print_json(
-            {"out": str(found.path), "rows": found.rows, "dropped": found.dropped, "tokens": found.tokens}
-        )
-    print_lines(*found.describe(args.price, args.epochs))
-
-
 def add_runs(parser):
     parser.add_argument("runs", nargs="*", metavar="RUN", help="two runs to compare")
 
@@ -372,15 +399,24 @@ def runs(args):
     if args.runs:
         raise UserError("name two runs to compare, or none to list them all.")
     from ftkit.runs.listing import summarise_runs
+    from ftkit.serving.promotion import read_promoted
 
-    rows = summarise_runs(list_runs(root))
+    try:
+        promoted = (read_promoted(root) or {}).get("run")
+    except UserError as e:  # the runs are listed all the same
+        logger.warning(str(e))
+        promoted = None
+    rows = [{**row, "promoted": row["run"] == promoted} for row in summarise_runs(list_runs(root))]
     if args.json:
         return print_json({"runs": rows})
     print_lines(f"{'run':<28} {'status':<9} {'test score':<34} {'seconds':>8}  model")
     for row in rows:
         score = row[row["headline"]]
         score = f"{row['headline']} {score}" if score else "-"
-        print_lines(f"{row['run']:<28} {row['status']:<9} {score:<34} {row['seconds'] or '-':>8}  {row['model']}")
+        mark = "  (promoted)" if row["promoted"] else ""
+        print_lines(
+            f"{row['run']:<28} {row['status']:<9} {score:<34} {row['seconds'] or '-':>8}  {row['model']}{mark}"
+        )
 
 
 COMMANDS = {
@@ -391,7 +427,6 @@ COMMANDS = {
         Command("predict", "answer texts with a run's model", add_predict, predict),
         Command("check", "examine labelled rows without training", add_check, check),
         Command("forecast", "say what a training would take", add_forecast, forecast, takes_training_arguments=True),
-        Command("export", "write rows for another tool", add_export, export),
         Command("runs", "list the runs, or compare two of them", add_runs, runs),
     )
 }

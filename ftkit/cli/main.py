@@ -6,12 +6,13 @@ import sys
 import traceback
 from contextlib import contextmanager
 
-from ftkit.cli.commands import COMMANDS
+from ftkit.cli import commands, serving
 from ftkit.cli.parser import make_parser, parse
 from ftkit.errors import RunFailed, UserError, did_you_mean, escape_controls, redact
 from ftkit.views.console import install_handler
 
 INTERRUPTED, TERMINATED = 130, 143
+COMMANDS = commands.COMMANDS | serving.COMMANDS
 
 
 class Terminated(SystemExit):

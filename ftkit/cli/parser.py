@@ -21,7 +21,18 @@ from ftkit.settings import (
     parse_value,
 )
 
-FLAGS = ("preset", "run", "resume", "rerun", "add_feedback", "runs_dir", "json", "help")  # of `train`, beside the keys
+FLAGS = (  # of `train`, beside the keys
+    "preset",
+    "run",
+    "resume",
+    "rerun",
+    "continue_from",
+    "start",
+    "add_feedback",
+    "runs_dir",
+    "json",
+    "help",
+)
 
 
 @dataclass
@@ -143,9 +154,10 @@ def add_keys(
 def read_settings(
     args: argparse.Namespace,  # of a command that takes settings
     extra: dict[str, object],  # fields of TrainingArguments
+    base: Settings | None = None,  # of a run that is continued; default: the preset, or the defaults
 ) -> Settings:
     "Return the settings: of flag, file, preset and default, the first that gives a key counts"
-    settings = Settings.preset(args.preset) if args.preset else Settings()
+    settings = base or (Settings.preset(args.preset) if args.preset else Settings())
     if file := settings_file(args):
         settings = Settings.read(file, settings)
     flags = {name: parse_value(KEYS[name], getattr(args, name), f"--{name}") for name in KEYS if hasattr(args, name)}
@@ -222,3 +234,16 @@ def add_run(
 ) -> None:
     "Add the run"
     parser.add_argument("run", metavar="RUN", help="a run folder, or a name below runs_dir")
+
+
+def load_run(args):
+    "Return the run that was named. What is wrong with names and files is said before torch is loaded"
+    from ftkit.files.tables import check_source
+    from ftkit.runs.folder import find_run
+
+    folder = find_run(args.run, find_runs_dir(args))
+    if args.file:
+        check_source(args.file)
+    from ftkit.fine_tuning import Run
+
+    return Run(folder)

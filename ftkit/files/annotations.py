@@ -1,7 +1,8 @@
 """Exports of annotation tools as plain columns: Label Studio, doccano, Prodigy, Argilla.
 
 A label that nobody confirmed is no label: rejected, ignored, skipped and suggested ones are never trained. Annotators
-who disagree are named, not averaged.
+who disagree are named, not averaged. Answers of one label each are plain labels; if any row of a question has several
+or none, all its answers stay lists, which the task reads.
 """
 
 import ast
@@ -29,7 +30,9 @@ BARE_LIST = re.compile(r"\[[^\[\]'\"]+\]")  # [pos, neg]
 DICTIONARY = re.compile(r"\{\s*['\"].*:.*\}", re.DOTALL)
 EMPTY_LISTS = ("[]", "()", "set()")
 DELIMITERS = (";", "|", "#", ",", "/")
+SEPARATORS = DELIMITERS[:2]  # which always stand between labels
 RARE_DELIMITERS = ("+", "&", "\n", "\t", " and ", " ")  # count only between labels that rows have alone
+FEW_BLANK, FEW_ODD = 0.1, 0.01  # share of the cells of a column of 0 and 1; one is always few
 TYPED = ("Parquet", "Arrow", "Arrow stream")  # formats in which doccano writes nothing
 SPANS = (
     "the labels are spans such as [0, 5, 'PER'] (sequence labelling). Texts are classified here: "
@@ -92,6 +95,31 @@ def unlist_one(
     if any(isinstance(v, dict | list | tuple) for v in value):
         return list(value)  # of an unknown form: left to be refused
     return names if len(names) > 1 else names[0] if names else None
+
+
+def to_labels(
+    values: list,  # the answers to one question, None for a row without an answer
+) -> list:
+    """Return answers as plain labels if each answer is one label; else as lists of names, so that none is lost.
+
+    They stay lists too if a name holds what separates labels in a text. An empty list is an answer, no label, and not
+    the same as a row without an answer. Raises `UserError` for spans.
+    """
+    found = unlist(values)
+    none = [label is None and value is not None and value != "" for label, value in zip(found, values)]
+    if not any(none) and not any(isinstance(label, list) or is_joined(label) for label in found):
+        return found
+    return [
+        [] if empty else label if label is None or isinstance(label, list) else [label]
+        for label, empty in zip(found, none)
+    ]
+
+
+def is_joined(
+    label: object,  # of a row
+) -> bool:
+    "Return whether a label holds a sign that always stands between labels in a text"
+    return isinstance(label, str) and any(sign in label for sign in SEPARATORS)
 
 
 def parse_list(
@@ -199,7 +227,10 @@ def is_mixed(
 def find_indicator_columns(
     table: Table,  # the rows
 ) -> list[str]:
-    "Return the columns of 0 and 1 next to a text: two or more, if there is no label column"
+    """Return the columns of 0 and 1 next to a text: two or more, if there is no label column.
+
+    A column with few blank or odd cells among its 0 and 1 is one of them: whoever reads it names the cells
+    """
     if any(name.strip().lower() in LABEL_KEYS for name in table.columns):
         return []
     zero_one = [{"0", "1"}, {"0.0", "1.0"}, {"False", "True"}, {"false", "true"}]
@@ -207,7 +238,22 @@ def find_indicator_columns(
     found = [n for n, values in seen.items() if values and any(values <= pair for pair in zero_one)]
     vary = [n for n in found if len(seen[n]) == 2]
     has_text = any(is_text(values) for n, values in table.columns.items() if n not in found)
-    return found if has_text and len(vary) >= 2 else []
+    if not has_text or len(vary) < 2:
+        return []
+    return [n for n in table.columns if n in found or is_nearly_zero_one(table.columns[n], zero_one)]
+
+
+def is_nearly_zero_one(
+    values: list,  # of a column
+    zero_one: list[set[str]],  # how 0 and 1 are written
+) -> bool:
+    "Return whether a column holds both 0 and 1, few blank cells and fewer others"
+    counts = Counter("" if v is None else v.strip() if isinstance(v, str) else "[]" for v in values)
+    pair = max(zero_one, key=lambda pair: sum(counts[v] for v in pair))
+    blank, flags = counts[""], sum(counts[v] for v in pair)
+    odd = len(values) - blank - flags
+    few = lambda share: max(1, share * len(values))
+    return all(counts[v] for v in pair) and blank <= few(FEW_BLANK) and odd <= few(FEW_ODD) and blank + odd < flags
 
 
 def is_text(
@@ -302,7 +348,7 @@ def holds_choices(
 
 def unpack_flat_label_studio(table: Table) -> Table:
     "Read rows with a column for each question, which keeps its name. Rows of one task that agree become one"
-    columns = {n: unlist(values) if holds_choices(values) else values for n, values in table.columns.items()}
+    columns = {n: to_labels(values) if holds_choices(values) else values for n, values in table.columns.items()}
     notes = ["read as a Label Studio export"]
     if "id" in columns and "annotation_id" in columns:
         content = [n for n in columns if n not in ANNOTATION_COLUMNS]
@@ -364,13 +410,14 @@ def unpack_prodigy(table: Table) -> Table:
     if not keep:
         raise UserError(f"{table.source}: no row was accepted ({left_out}). Accept some rows in Prodigy.")
     columns = dict(table.columns)
-    if has_kind(table, "accept", list):
-        columns = rebuild(table, {"accept": {"label": unlist(columns["accept"])}}, []).columns
+    if holds_lists(columns.get("accept", [])):
+        given = [chosen if answer == "accept" else None for chosen, answer in zip(columns["accept"], answers)]
+        columns = rebuild(table, {"accept": {"label": to_labels(given)}}, []).columns
     elif "label" not in columns or all(v is None for v in columns["label"]):
         if has_spans(columns.get("spans", [])):
             raise UserError(f"{table.source}: {SPANS}")
     else:
-        columns["label"] = unlist(columns["label"])
+        columns["label"] = to_labels(columns["label"])
     notes = ["read as a Prodigy export"]
     if left_out:
         notes.append(f"{left_out}: left out")
@@ -429,7 +476,7 @@ def is_argilla_records(table: Table) -> bool:
 def unpack_argilla_records(table: Table) -> Table:
     "Read the annotations that were validated"
     statuses = [str(v).lower() for v in table.columns["status"]]
-    labels = unlist(table.columns["annotation"])
+    labels = to_labels(table.columns["annotation"])
     if has_spans(table.columns["annotation"]):
         raise UserError(f"{table.source}: {SPANS}")
     labels = [label if status == "validated" else None for label, status in zip(labels, statuses)]
@@ -560,7 +607,7 @@ def settle(
 ) -> list:
     "Return the label of each row that its annotators agree on, or None. Raises `UserError` if some disagree"
     check_agreement(answers, names, unit, source, remedy)
-    return [unlist_one(said[0], False) if said else None for said in answers]
+    return to_labels([said[0] if said else None for said in answers])
 
 
 def check_agreement(
@@ -593,6 +640,16 @@ def count(
 ) -> str:
     "Return a number with its noun"
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def holds_lists(
+    values: list,  # of a column
+) -> bool:
+    "Return whether all cells that are not empty are lists, or lists as text"
+    filled = [v for v in values if v is not None and v != ""]
+    return bool(filled) and all(
+        isinstance(v, list) or isinstance(v, str) and isinstance(parse_list(v, False), list) for v in filled
+    )
 
 
 def has_kind(

@@ -56,20 +56,29 @@ def read_single_member(
     "Return name and content of the one file in an archive. Raises `UserError` if there are several"
     try:
         with zipfile.ZipFile(path) as archive:
-            files = [f for f in archive.infolist() if not f.is_dir() and not is_hidden(f.filename)]
-            if not files:
-                raise UserError(f"{path}: is an empty archive. Name another file, or pack it again.")
-            if len(files) != 1:
-                names = ", ".join(f.filename for f in files[:5])
-                raise UserError(f"{path}: holds {len(files)} files ({names}). Unpack it, and name one of them.")
-            if files[0].flag_bits & 1:
-                raise UserError(f"{path}: needs a password. Unpack it first.")
-            with archive.open(files[0]) as f:
-                return files[0].filename, check_size(f.read(LIMIT + 1), path)
+            member = find_single_member(archive, path)
+            with archive.open(member) as f:
+                return member.filename, check_size(f.read(LIMIT + 1), path)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:
         if not is_archive(path):
             raise UserError(f"{path}: is not a ZIP archive, though its name says so. Rename it, or pack it.") from None
         raise UserError(f"{path}: cannot be unpacked ({e}). Download it again, or unpack it yourself.") from None
+
+
+def find_single_member(
+    archive: zipfile.ZipFile,  # an archive
+    path: Path,  # of the archive
+) -> zipfile.ZipInfo:
+    "Return the one file in an archive. Raises `UserError` if there are none or several, or if it needs a password"
+    files = [f for f in archive.infolist() if not f.is_dir() and not is_hidden(f.filename)]
+    if not files:
+        raise UserError(f"{path}: is an empty archive. Name another file, or pack it again.")
+    if len(files) != 1:
+        names = ", ".join(f.filename for f in files[:5])
+        raise UserError(f"{path}: holds {len(files)} files ({names}). Unpack it, and name one of them.")
+    if files[0].flag_bits & 1:
+        raise UserError(f"{path}: needs a password. Unpack it first.")
+    return files[0]
 
 
 def is_archive(

@@ -30,6 +30,7 @@ TYPE = re.compile(  # what stands below the names of some exports
 )
 SURVEY_ID = '{"ImportId"'  # the third line of Qualtrics' exports
 COMMENT = re.compile(r"#[\s#]|//\s")  # #MeToo is a text
+TURN = re.compile(r"#{2,}[ \t]*\w[\w ]{0,30}:")  # ### Human: and ### Assistant: in one text
 FORMS = (  # what the values of a column may look like without being texts
     re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?"),  # dates
     re.compile(r"[^\s@]+@[^\s@]+\.\w+"),  # addresses
@@ -314,6 +315,15 @@ def refuse_second_header(
             )
 
 
+def is_comment(
+    value: object,  # the first of a row
+) -> bool:
+    "Return whether a row begins like a comment, and is neither marked turns nor a text of several lines"
+    if not isinstance(value, str) or value[:1] not in ("#", "/") or not COMMENT.match(value):
+        return False
+    return "\n" not in value.strip() and len(TURN.findall(value)) < 2
+
+
 def refuse_asides(
     table: Table,
     values: list[list[str]],  # of its columns
@@ -321,7 +331,9 @@ def refuse_asides(
 ) -> None:
     "Raise `UserError` for a comment among the rows, or a total or source in the last one, with a label of its own"
     first, last = values[0], len(table) - 1
-    found = [i for i, v in enumerate(first) if v[:1] in ("#", "/") and COMMENT.match(v)]
+    found = [i for i, v in enumerate(first) if is_comment(v)]
+    if 2 * len(found) > len(table):  # a comment stands among rows; here the texts begin so
+        found = []
     if TOTAL.match(first[last]) and len(first[last].split()) <= 8:
         found.append(last)
     if not found or len(found) > max(3, len(table) / 50):

@@ -1,16 +1,15 @@
 "Try it: a sentence, and what the model says to it before and after its training."
 
+import shlex
+
 import ipywidgets as widgets
 from markupsafe import Markup
 
 from ftkit.errors import UserError
-from ftkit.files.feedback import add_feedback, spell_answer
+from ftkit.files.feedback import add_feedback, feedback_path, spell_answer
 from ftkit.panels.controls import LABEL
-from ftkit.panels.files import experiments_dir
 from ftkit.panels.views import button, describe_fault, html, line, row
 from ftkit.views.html import format_cell, shorten
-
-FEEDBACK = "feedback.csv"  # in experiments/data
 
 
 class Attempt:
@@ -89,15 +88,15 @@ class Attempt:
             if not self.answer:
                 return
             text, answer = self.answer
-            file = experiments_dir(self.panel.runs_dir) / "data" / FEEDBACK
-            said, run = spell_answer(answer["after"][0]), self.panel.folder.name
+            said, run = spell_answer(answer["after"][0]), self.panel.folder
+            file = feedback_path(run)
             try:
-                count = add_feedback(file, text, said, mark, self.corrected.value.strip(), run)
+                add_feedback(file, text, said, mark, self.corrected.value.strip(), run.name)
             except UserError as e:
                 self.kept.value = line(str(e))
                 return
-            words = f"kept as {count:,} in {file}. To train with it: feedback_file = {file}"
-            self.kept.value = line(words, "note")
+            command = f"ftkit train --continue_from {shlex.quote(run.name)} --add_feedback {shlex.quote(str(file))}"
+            self.kept.value = line(f"kept in {file}. To train with it: {command}", "note")
 
     def to_html(self) -> Markup:
         "Return the last answers"

@@ -11,6 +11,7 @@ from ftkit.panels.controls import FIELD, LABEL, Control
 from ftkit.panels.files import experiments_dir, read_upload, store
 from ftkit.panels.processes import changed_keys
 from ftkit.panels.views import Latest, View, button, guarded, html, line, row
+from ftkit.settings import CLASSIFICATION
 from ftkit.starter import posts_path
 from ftkit.views.examination import finding_section
 from ftkit.views.html import format_cell, table_html
@@ -209,6 +210,7 @@ class DataView(View):
             test_file=s.test_file if s.train_file else None,
             text=s.text_column_name if s.train_file else "text",
             label=s.label_column_name if s.train_file else "label",
+            task=None if s.task == CLASSIFICATION else s.task,
         )
 
     @guarded

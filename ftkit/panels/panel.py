@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from ftkit.errors import UserError
 from ftkit.panels.data import DataView
+from ftkit.panels.monitor import MonitorView
 from ftkit.panels.processes import Training, Worker, resume_run, start_run
 from ftkit.panels.result import ResultView
 from ftkit.panels.runs import RunsView
@@ -34,6 +35,7 @@ VIEWS: dict[str, type[View]] = {
     "training": TrainingView,
     "result": ResultView,
     "runs": RunsView,
+    "monitor": MonitorView,
 }
 shown = weakref.WeakSet()  # panels of this kernel: a cell that is run again ends the one before
 

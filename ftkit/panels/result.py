@@ -15,6 +15,7 @@ from ftkit.panels.attempt import Attempt
 from ftkit.panels.explorer import Explorer
 from ftkit.panels.views import View, describe_fault, guarded, html, line, row
 from ftkit.runs.folder import RunFolder
+from ftkit.views.advice import advise_run
 from ftkit.views.html import format_cell
 from ftkit.views.scores import describe_looks, describe_result, is_better, ladder_rows, show_verdict, spell_metric
 
@@ -153,6 +154,15 @@ def ladder_part(folder: RunFolder, record: dict) -> Markup:
     ).format(spell_metric(headline), f", in {unit}" if unit else "", Markup("").join(rows))
 
 
+def advice_part(folder: RunFolder, record: dict) -> Markup:
+    "Return what to change in the next run; nothing if nothing is known to help"
+    found = advise_run(record, folder.history, folder.settings)
+    lines = Markup("").join(
+        Markup("<li><b>{}</b><br>{}. {}</li>").format(format_cell(a.change), format_cell(a.seen), a.why) for a in found
+    )
+    return Markup('<h4>What to try next</h4><ul class="ftkit-lines">{}</ul>').format(lines) if found else lines
+
+
 def interval_mark(
     score: Interval,  # between 0 and the end
     end: float = 1.0,  # of the line
@@ -168,4 +178,5 @@ def interval_mark(
 PARTS: dict[str, Callable[[RunFolder, dict], Markup]] = {
     "lead": lead_part,
     "ladder": ladder_part,
+    "advice": advice_part,
 }

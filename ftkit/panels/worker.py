@@ -79,13 +79,13 @@ class Desk:
             ],
         }
 
-    def examine(self, file: str, test_file: str | None, text: str | None, label: str | None) -> dict:
-        "Return what the doctor finds"
+    def examine(self, file: str, test_file: str | None, text: str | None, label: str | None, task: str | None) -> dict:
+        "Return what the doctor finds. The task is recognised if it is None"
         from ftkit.checks.report import examine
         from ftkit.files.tables import read_table
 
         tables = {"train": read_table(file)} | ({"test": read_table(test_file)} if test_file else {})
-        return examine(tables, text, label)
+        return examine(tables, text, label, task)
 
     def clean(self, file: str, folder: str, arguments: dict) -> dict:
         "Write a cleaned copy of a file into a folder and return its path and what was changed"
@@ -160,6 +160,19 @@ class Desk:
             "tokens": [[show_token(t) for t in tokenizer.convert_ids_to_tokens(row)] for row in ids],
         }
 
+    def monitor(self, run: str, file: str) -> dict:
+        "Return whether the texts of a file have drifted from a run's validation rows"
+        from ftkit.files.tables import read_table
+        from ftkit.fine_tuning import Run
+        from ftkit.serving.monitor import monitor
+
+        tuned, table = Run(run), read_table(file)
+        settings, time = tuned.settings, (tuned.path / "run.json").stat().st_mtime
+        model, tokenizer = self.memory.get("tuned", [run, time], tuned.open_model)
+        base = [tuned.task.name, settings.section("model"), settings.max_seq_length]
+        features = self.memory.get("features", base, lambda: tuned.task.read_features(settings))
+        return monitor(tuned, table, opened=(model, tokenizer, features))
+
     def compare(self, a: str, b: str) -> dict:
         "Return the differences of two runs as lines, and the verdicts"
         from ftkit.fine_tuning import Run
@@ -217,7 +230,7 @@ def show_token(
     return token.replace("Ġ", " ").replace("▁", " ").replace("Ċ", "↵")
 
 
-ANSWERS = {"rows", "examine", "clean", "forecast", "answer", "compare"}
+ANSWERS = {"rows", "examine", "clean", "forecast", "answer", "compare", "monitor"}
 
 
 def main() -> None:

@@ -4,14 +4,19 @@
 """
 
 import hashlib
+import logging
 import re
+from dataclasses import replace
 from itertools import zip_longest
 
 import pandas as pd
 
-from ftkit.data import SPLITS
+from ftkit.data import SPLITS, rows_sha256
+from ftkit.errors import UserError
+from ftkit.files.feedback import TRAINED_WITH, read_entries
 from ftkit.metrics import Verdict
 from ftkit.runs.folder import RunFolder
+from ftkit.runs.scoring import count_look
 from ftkit.settings import format_value
 from ftkit.tasks.base import Task
 from ftkit.views.html import shorten
@@ -27,6 +32,8 @@ WORDS = {
     "settings_sha256": "settings.ini",
     "device_name": "device name",
 }
+
+logger = logging.getLogger(__name__)
 
 
 def judge_rerun(
@@ -210,6 +217,38 @@ def compare_losses(
         "a": None,
         "b": None,
     }
+
+
+def compare_on_rows(
+    a: RunFolder,  # a run that has a model
+    b: RunFolder,  # another one
+    task: Task,  # of both
+    rows,  # labelled rows, or a file of them
+    text_column_name: str | None = None,  # default: that of the training rows
+    label_column_name: str | None = None,  # default: that of the training rows
+) -> Verdict:
+    """Return the verdict on the models of two runs on other rows than their own. The evaluation is counted for both.
+
+    Rows that one of them learned as judged answers are left out. Raises `UserError` if none is left, or if their
+    labels differ
+    """
+    names = (a.path.name, b.path.name)
+    if a.data["labels"] != b.data["labels"]:
+        raise UserError(f"{names[0]} and {names[1]} have different labels, so they cannot be compared.")
+    data, _ = task.load_rows(rows, a.data, text_column_name, label_column_name)
+    files = [file for run in (a, b) if (file := run.path / TRAINED_WITH).is_file()]
+    learned = {entry["text"] for file in files for entry in read_entries(file)}
+    kept = [i for i, text in enumerate(data["text"]) if text not in learned]
+    if not kept:
+        raise UserError(f"{rows}: one of the runs learned all of these rows. Give rows that are new to both.")
+    if left_out := len(data) - len(kept):
+        logger.info(f"{left_out:,} of {len(data):,} rows are left out: one of the runs learned them as judged answers")
+        data = data.select(kept)
+    found = [task.predict(*task.open_model(str(run.model_folder)), data, run.settings) for run in (a, b)]
+    for run in (a, b):
+        count_look(run, rows_sha256(data), "compare")
+    verdict = task.compare(*found, names, **a.settings.section("metrics"))
+    return replace(verdict, text=f"{verdict.text} (on {len(data):,} other rows)")
 
 
 def read_test_predictions(

@@ -11,7 +11,7 @@ import platform
 import re
 import shlex
 from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,6 +24,7 @@ except ImportError:  # Windows
 
 from ftkit.errors import UserError, did_you_mean
 from ftkit.files.atomic import apply_umask, replacing, write_json, write_text
+from ftkit.files.feedback import TRAINED_WITH
 from ftkit.files.safety import check_run
 from ftkit.settings import Settings
 
@@ -56,11 +57,13 @@ EMPTY = {
     "timing": {"train_seconds": None, "train_cpu_seconds": None, "total_seconds": None},
     "peak_bytes": None,
     "max_steps": None,
+    "expected_loss": None,
     "forecast": dict.fromkeys(["train_seconds", "train_cpu_seconds", "total_seconds", "peak_bytes", "disk_bytes"]),
     "preflight": [],
     "auto": [],
     "weights": {"first_sha256": None, "final_sha256": None},
     "steps": {},
+    "continued": None,
 }
 
 
@@ -164,8 +167,14 @@ class RunFolder:
         self,
         settings: Settings,  # the experiment
     ) -> str:
-        "Replace settings.ini and return its sha256. Relative paths become absolute, as the folder may move"
-        text = settings.with_absolute_paths().to_ini("The settings that made this run.")
+        """Replace settings.ini and return its sha256. Relative paths become absolute, as the folder may move.
+
+        The judged answers of a run lie in its folder, and are named as they lie there
+        """
+        settings = settings.with_absolute_paths()
+        if (self.path / TRAINED_WITH).is_file():
+            settings = settings.replace(feedback_file=TRAINED_WITH)
+        text = settings.to_ini("The settings that made this run.")
         write_text(self.path / "settings.ini", text)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -242,6 +251,12 @@ class RunFolder:
             tokenizer.save_pretrained(temporary)
             for file in temporary.rglob("*"):
                 apply_umask(file)
+
+    def check_finished(self) -> None:
+        "Raise `UserError` if the run has not finished, or has no model"
+        folder = self.model_folder.parent
+        if self.status != "finished":
+            raise UserError(f"{folder}: this run has not finished (status: {self.status}). {self.advise_unfinished()}")
 
     def advise_unfinished(self) -> str:
         "Return how this run is brought to its end, as a sentence"
@@ -329,6 +344,11 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def utc_now() -> str:
+    "Return the time for a record"
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def to_json_value(

@@ -13,8 +13,7 @@ from filelock import FileLock
 from ftkit.checks.duplicates import find_repeats
 from ftkit.checks.price import price
 from ftkit.checks.privacy import find_personal_data, find_placeholders
-from ftkit.runs.folder import RunFolder
-from ftkit.runs.session import utc_now
+from ftkit.runs.folder import RunFolder, utc_now
 from ftkit.tasks.base import Task
 
 logger = logging.getLogger(__name__)
@@ -94,3 +93,16 @@ def count_look(
         )
         return None
     return seen.count(sha256) + 1
+
+
+def count_runs(
+    run: RunFolder,  # one of them
+    sha256: str,  # of the test rows
+) -> int | None:
+    "Return how many runs have been scored on a set of test rows, None if that cannot be read"
+    try:
+        lines = (run.path.parent / "test_looks.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        looks = [json.loads(line) for line in lines if sha256 in line]
+        return len({look["run"] for look in looks})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -13,15 +13,16 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ftkit.errors import NotFinite, RunFailed, UserError, redact
 from ftkit.files.atomic import discard, format_bytes, is_disk_full
+from ftkit.files.feedback import TRAINED_WITH, write_entries
 from ftkit.runs.checkpoints import STAGING, find_newest
-from ftkit.runs.folder import EMPTY, RunFolder, check_name, default_runs_dir, package_versions
+from ftkit.runs.folder import EMPTY, RunFolder, check_name, default_runs_dir, package_versions, utc_now
 from ftkit.settings import Settings
 from ftkit.training.hardware import describe_machine
 
@@ -94,6 +95,8 @@ def create_run(
     settings: Settings,  # the experiment: kept as settings.ini
     runs_dir: str | Path | None = None,  # default: as in `default_runs_dir`
     name: str | None = None,  # a plain name; default: date and time
+    feedback: list[dict] | None = None,  # the judged answers that it is trained with, which it keeps
+    continued: dict | None = None,  # the run that it continues, for its record
 ) -> Session:
     """Make a new run folder with the status `running`.
 
@@ -105,8 +108,10 @@ def create_run(
     try:
         session.lock.acquire()
         session.reserve()
+        if feedback is not None:
+            write_entries(run.path / TRAINED_WITH, feedback)
         run.update(
-            **EMPTY,
+            **EMPTY | {"continued": continued},
             id=uuid.uuid4().hex,
             run=str(run.path),
             created=utc_now(),
@@ -341,8 +346,3 @@ def ignore_signals():
 def describe_process() -> dict:
     "Return which process works on a run, so that another can send it a signal"
     return {"pid": os.getpid(), "host": platform.node()}
-
-
-def utc_now() -> str:
-    "Return the time for a record"
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -64,20 +64,31 @@ def write_rows(
 ) -> int:
     "Write one line for each text, in order. Return how many texts were changed: .csv makes formulas harmless"
     check_output(out, force=force)
-    texts = [show_prompt(text) for text in texts]
-    asked = "prompt" if "text" in keys else "text"  # the column of what was asked
-    own = (asked, *keys, "error")
-    others = {f"{name}_" if name in own else name: values for name, values in (others or {}).items()}
+    columns = arrange_columns(texts, others or {}, keys)
     try:
         discard_leftovers(out)
         with replacing(out) as temporary:
             encoding = "utf-8-sig" if bom and out.suffix == ".csv" else "utf-8"
             with open(temporary, "w", encoding=encoding, errors="backslashreplace", newline="") as f:
                 if out.suffix == ".jsonl":
-                    return write_jsonl(f, {asked: texts, **others}, rows)
-                return write_csv(f, {asked: texts, **others}, rows, keys, separator)
+                    return write_jsonl(f, columns, rows)
+                labels = sorted({label for row in rows for label in row.get("scores", {})})
+                write_header(f, list(columns), keys, labels, separator)
+                return write_csv(f, columns, rows, keys, labels, separator)
     except OSError as e:
         raise UserError(f"--out {out}: cannot be written ({e.strerror}).") from None
+
+
+def arrange_columns(
+    texts: list,  # what was asked
+    others: dict[str, list],  # columns that come along
+    keys: tuple[str, ...],  # of an answer, which lead
+) -> dict[str, list]:
+    "Return the columns before the answer. One with a name that the answer has gets a `_` behind it"
+    asked = "prompt" if "text" in keys else "text"  # the column of what was asked
+    own = (asked, *keys, "error")
+    along = {f"{name}_" if name in own else name: values for name, values in others.items()}
+    return {asked: [show_prompt(text) for text in texts], **along}
 
 
 def write_jsonl(file, columns: dict[str, list], rows: list[dict]) -> int:
@@ -88,12 +99,16 @@ def write_jsonl(file, columns: dict[str, list], rows: list[dict]) -> int:
     return 0
 
 
-def write_csv(file, columns: dict[str, list], rows: list[dict], keys: tuple, separator: str) -> int:
-    "Write a table with a column for the score of each label; return how many cells of text got a quote in front"
-    labels, changed = sorted({label for row in rows for label in row.get("scores", {})}), 0
+def write_header(file, names: list[str], keys: tuple, labels: list[str], separator: str) -> None:
+    "Write the first line of a table, with a column for the score of each label"
+    csv.writer(file, delimiter=separator).writerow([*names, *keys, *(f"score_{label}" for label in labels), "error"])
+
+
+def write_csv(file, columns: dict[str, list], rows: list[dict], keys: tuple, labels: list[str], separator: str) -> int:
+    "Write the lines of a table; return how many cells of text got a quote in front"
+    changed = 0
     # with another lineterminator a carriage return in a text would not be quoted
     writer = csv.writer(file, delimiter=separator)
-    writer.writerow([*columns, *keys, *(f"score_{label}" for label in labels), "error"])
     for i, row in enumerate(rows):
         cells = [values[i] for values in columns.values()]
         answer = [spell_answer(row.get(key, "")) for key in keys]

@@ -30,6 +30,8 @@ class Task:
     answer_keys: tuple[str, ...]  # of `answer`, which lead in a file of predictions
     words: str  # what the model does, for the card: "A model …"
     limit: str  # what it cannot do, a sentence for the card
+    streams = False  # whether `stream` has pieces to show before the answer is complete
+    one_call = False  # whether an answer is one call of the model, which returns `logits`
 
     def load_data(
         self,
@@ -232,6 +234,56 @@ class Task:
     ) -> list[dict]:
         "Return one dictionary for each text, in order; `error` in it if the text cannot be used"
         raise NotImplementedError
+
+    def stream(
+        self,
+        model: PreTrainedModel,  # fine-tuned
+        tokenizer: PreTrainedTokenizerBase,  # its tokenizer
+        text,  # what to answer
+        settings: Settings,  # the experiment
+        emit: Callable[[str], None],  # called with each piece of the answer as it is written
+    ) -> dict:
+        "Return the answer to one text, as `answer` does"
+        return self.answer(model, tokenizer, [text], settings)[0]
+
+    def read_asked(
+        self,
+        predictions: pd.DataFrame,  # from `predict`
+    ) -> list:
+        "Return what was asked in each row, as `answer` takes it"
+        return list(predictions.text)
+
+    def read_answers(
+        self,
+        predictions: pd.DataFrame,  # from `predict`
+        model: PreTrainedModel,  # that made them
+    ) -> list[dict]:
+        "Return stored predictions as `answer` returns them; an empty dictionary for a row that was not answered"
+        return [{}] * len(predictions)
+
+    def headline_sums(
+        self,
+        predictions: pd.DataFrame,  # from `predict`
+    ) -> tuple[np.ndarray, Callable] | None:
+        """Return numbers of each row (rows, numbers), and the headline metric as a function of their sums.
+
+        None if the metric is no such function; then two sets of rows are not compared by it
+        """
+        return None
+
+    def read_features(
+        self,
+        settings: Settings,  # the experiment
+    ) -> Callable[[list[str]], np.ndarray] | None:
+        "Return the function that turns texts into features of the frozen base model (texts, width), or None"
+        return None
+
+    def slices(
+        self,
+        predictions: pd.DataFrame,  # from `predict`
+    ) -> dict[str, np.ndarray]:
+        "Return name -> whether each row is in a slice that the label defines (rows,); empty if it defines none"
+        return {}
 
     def report_sections(
         self,

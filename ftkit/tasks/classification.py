@@ -9,9 +9,10 @@ from transformers import DataCollatorWithPadding
 from ftkit.metrics import compare, compute_metrics, score
 from ftkit.model_init import load_model
 from ftkit.objective import RUNGS
-from ftkit.serving.predict import predict_rows
+from ftkit.serving.predict import predict_rows, to_answer
 from ftkit.settings import CLASSIFICATION
 from ftkit.tasks.heads import HeadTask
+from ftkit.tasks.resampling import count_right, share_right
 from ftkit.trainer import class_weights, classification_loss
 from ftkit.views.errors import confusion_section, error_section
 
@@ -63,11 +64,21 @@ class Classification(HeadTask):
     def compare(self, a, b, names, **metrics):
         return compare(a.predicted.astype(str), b.predicted.astype(str), a.label.astype(str), names, **metrics)
 
+    def slices(self, predictions):
+        labels = predictions.label.astype(str)
+        return {f"label {name}": (labels == name).to_numpy() for name in sorted(set(labels))}
+
     def right(self, predictions):
         return (predictions.predicted.astype(str) == predictions.label.astype(str)).to_numpy()
 
     def answer(self, model, tokenizer, texts, settings, progress=None):
         return predict_rows(model, tokenizer, texts, progress, max_seq_length=settings.max_seq_length)
+
+    def read_answers(self, predictions, model):
+        return [to_answer(logits, model) for logits in predictions.logits]
+
+    def headline_sums(self, predictions):
+        return count_right(self.right(predictions)), share_right
 
     def report_sections(self, run):
         return [confusion_section(run), error_section(run)]

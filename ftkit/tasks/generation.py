@@ -35,6 +35,7 @@ from ftkit.files.safety import loading
 from ftkit.intervals import Interval
 from ftkit.model import is_causal, load_config, resolve_model
 from ftkit.model_init import PROMPTS, choose_weights, name_base, pick_quantization, set_dropout
+from ftkit.objective import FrozenModel
 from ftkit.serving.predict import find_text_problem, open_model
 from ftkit.settings import GENERATION
 from ftkit.starter import posts_path
@@ -53,8 +54,10 @@ from ftkit.tasks.chat import (
     tokenize_conversations,
 )
 from ftkit.tasks.grounding import find_unsupported, grounding
-from ftkit.tasks.text_scores import compare_losses, compare_rows, describe_outputs, score_losses, score_texts, token_f1
+from ftkit.tasks.resampling import compare_rows
+from ftkit.tasks.text_scores import compare_losses, describe_outputs, score_losses, score_texts, token_f1
 from ftkit.tasks.writing import (
+    PieceStreamer,
     WritingCollator,
     compute_metrics,
     keep_losses,
@@ -77,6 +80,7 @@ class Generation(Task):
     name, pipeline, headline = GENERATION, "text-generation", "loss"
     answer_keys = ("text", "finish_reason")
     words = "that writes text"
+    streams = True
     limit = "It writes what is likely, which may be wrong: check numbers, names and quotations against a source."
 
     @property
@@ -216,7 +220,7 @@ class Generation(Task):
             table, replace(form, prompt=(text_column_name,) if text_column_name else tuple(form.prompt))
         )
 
-    def answer(self, model, tokenizer, texts, settings, progress=None):
+    def answer(self, model, tokenizer, texts, settings, progress=None, streamer=None):
         problems = [find_prompt_problem(text) for text in texts]
         role = "assistant" if getattr(model.config, "continues_text", False) else "user"
         asked = [
@@ -226,7 +230,7 @@ class Generation(Task):
         ]
         if progress:
             progress(len(texts) - len(asked))
-        written = iter(write(model, tokenizer, asked, settings, progress))
+        written = iter(write(model, tokenizer, asked, settings, progress, streamer))
         answers = []
         for problem in problems:
             text, reason = (None, None) if problem else next(written)
@@ -239,6 +243,25 @@ class Generation(Task):
     def find_pipeline(self, folder):
         config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
         return None if config.get("is_encoder_decoder") else self.pipeline
+
+    def stream(self, model, tokenizer, text, settings, emit):
+        return self.answer(model, tokenizer, [text], settings, streamer=PieceStreamer(tokenizer, emit))[0]
+
+    def read_asked(self, predictions):
+        return [from_json(messages)[:-1] for messages in predictions.messages]
+
+    def read_answers(self, predictions, model):
+        pairs = zip(predictions.predicted, predictions.finish_reason)
+        return [{"text": text, "finish_reason": reason} if isinstance(text, str) else {} for text, reason in pairs]
+
+    def headline_sums(self, predictions):
+        return np.stack([predictions.nll, predictions.tokens], -1), mean_loss
+
+    def read_features(self, settings):
+        config = load_config(settings.model_name_or_path, settings.model_revision)
+        if config.is_encoder_decoder:
+            return None
+        return FrozenModel(**settings.section("model"), max_seq_length=settings.max_seq_length).features
 
     def report_sections(self, run):
         rows = run.predictions.query("split == 'test'")
@@ -451,7 +474,7 @@ def keep_last(
     return [label if i in kept else IGNORED for i, label in enumerate(labels)]
 
 
-def write(model, tokenizer, conversations: list, settings, progress=None) -> list[tuple[str, str]]:
+def write(model, tokenizer, conversations: list, settings, progress=None, streamer=None) -> list[tuple[str, str]]:
     "Return (text, finish reason) for each conversation, which ends with a turn of the user"
     if not conversations:
         return []
@@ -465,7 +488,7 @@ def write(model, tokenizer, conversations: list, settings, progress=None) -> lis
         prompts = [start_text(tokenizer, m, room) for m in conversations]
     options = {"max_new_tokens": settings.max_new_tokens, "temperature": settings.temperature, "seed": settings.seed}
     size = settings.per_device_eval_batch_size
-    return write_texts(model, tokenizer, prompts, **options, batch_size=size, progress=progress)
+    return write_texts(model, tokenizer, prompts, **options, batch_size=size, progress=progress, streamer=streamer)
 
 
 def start_text(tokenizer, messages: list, limit: int) -> list[int]:
@@ -542,6 +565,11 @@ def few_shot(data, rows, base, objective) -> dict:
         raise UserError("plain text has no prompts, so there are no examples to show.")
     shots = [turn for turn in shots if turn["role"] != "system"]
     return judge(base.model, base.tokenizer, read_rows(rows), base.settings, shots)
+
+
+def mean_loss(sums: np.ndarray) -> np.ndarray:
+    "Return the mean loss of a token, from sums of losses and tokens (..., 2)"
+    return sums[..., 0] / np.maximum(sums[..., 1], 1)
 
 
 # --- views ---

@@ -11,12 +11,16 @@ class HeadTask(Task):
     "A task whose model reads a text and answers with the logits of its head"
 
     pipeline = "text-classification"
+    one_call = True
 
     def open_model(self, folder):
         return open_model(folder, AutoModelForSequenceClassification)
 
     def open_base(self, settings):
         return FrozenModel(**settings.section("model"), max_seq_length=settings.max_seq_length)
+
+    def read_features(self, settings):
+        return self.open_base(settings).features
 
     def read_logits(self, model, tokenizer, rows, settings):
         "Return logits (rows, answers) in the order of the rows"

@@ -20,12 +20,11 @@ from threadpoolctl import threadpool_limits
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import DataCollatorWithPadding
 
-from ftkit.checks.columns import LABEL_NAMES, SURROGATE, choose_text, find_named, get_column, join_texts, simplify
+from ftkit.checks.columns import join_texts
+from ftkit.checks.label_lists import choose_several, count_labels, have_several, read_several, to_json
 from ftkit.checks.labels import find_alike_names, is_missing, label_key
-from ftkit.checks.texts import is_blank
-from ftkit.data import OneLabel, make_dataset, named_columns
+from ftkit.data import OneLabel, make_dataset
 from ftkit.errors import UserError
-from ftkit.files.annotations import DELIMITERS, EMPTY_LISTS, find_indicator_columns, find_several_labels, unlist
 from ftkit.metrics import f1_interval, wilson
 from ftkit.model_init import load_model
 from ftkit.objective import scale_to_unit
@@ -35,9 +34,6 @@ from ftkit.tasks.heads import HeadTask
 from ftkit.tasks.resampling import compare_sums, score_sums
 from ftkit.tasks.text_scores import bound_share
 from ftkit.views.errors import worst_section
-
-TRUE, FALSE = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no", ""}
-SEPARATORS = (";", "|")  # which always stand between labels
 
 
 class MultiLabel(HeadTask):
@@ -102,12 +98,23 @@ class MultiLabel(HeadTask):
         counts = [count_rows(to_hot(f.predicted, labels), to_hot(f.label, labels)) for f in (a, b)]
         return compare_sums(*counts, ("f1_micro", METRICS["f1_micro"]), names, **metrics)
 
+    def slices(self, predictions):
+        rows = list(map(set, predictions.label))
+        return {f"label {name}": np.array([name in row for row in rows]) for name in sorted(set().union(*rows))}
+
     def right(self, predictions):
         return np.array([set(a) == set(b) for a, b in zip(predictions.predicted, predictions.label)])
 
     def answer(self, model, tokenizer, texts, settings, progress=None):
         keys = dict(max_seq_length=settings.max_seq_length, answer=to_answer)
         return predict_rows(model, tokenizer, texts, progress, **keys)
+
+    def read_answers(self, predictions, model):
+        return [to_answer(logits, model) for logits in predictions.logits]
+
+    def headline_sums(self, predictions):
+        names = find_labels(predictions)
+        return count_rows(to_hot(predictions.predicted, names), to_hot(predictions.label, names)), METRICS["f1_micro"]
 
     def report_sections(self, run):
         rows = run.predictions.query("split == 'validation'")
@@ -134,35 +141,16 @@ class SeveralLabels(OneLabel):
 
     def choose(self, table, text_column_name=None, label_column_name=None):
         "Return the text columns, the label columns, and how they were chosen"
-        columns = named_columns(table, label_column_name) if label_column_name else find_indicator_columns(table)
-        if len(columns) < 2:
-            label = label_column_name or find_lists(table, text_column_name)
-            texts, label, how = super().choose(table, text_column_name, label)
-            return texts, label, how if label_column_name else how.replace("as given", "by content: lists", 2)
-        columns = [find_named(table, name, "label_column_name") for name in columns]
-        texts, how = choose_text(table, text_column_name, tuple(columns))
-        shown = f"text = '{', '.join(texts)}' ({how}), labels = {len(columns)} columns of 0 and 1"
-        return texts, ", ".join(columns), shown
+        return choose_several(table, text_column_name, label_column_name)
 
     def is_in(self, table, column, texts):
         "Return whether the rows have labels"
-        columns = named_columns(table, column)
-        if len(columns) > 1 and set(columns) <= set(table.columns):
-            return not all(is_blank(flag) for name in columns for flag in table.columns[name])
-        return super().is_in(table, column, texts)
+        filled = have_several(table, column)
+        return super().is_in(table, column, texts) if filled is None else filled
 
     def read(self, table, texts, column, split):
         "Return the texts, and the labels of each row as a JSON list"
-        columns = named_columns(table, column)
-        if len(columns) > 1:
-            lists = read_indicators(table, columns, split)
-        else:
-            values = get_column(table, column, split)
-            check_names(table, column)
-            if "delimiter" not in self.reading:  # the training rows are the first to be read
-                self.reading["delimiter"] = find_delimiter(values)
-            sign = self.reading["delimiter"]
-            lists = read_lists(values, find_delimiter(values) if sign is None else sign)
+        lists = read_several(table, column, split, self.reading)
         return join_texts(table, texts, split), [None if row is None else to_json(row) for row in lists], {}
 
     def unify(self, parts, train, column, ignore_labels=()):
@@ -238,117 +226,6 @@ class SeveralLabels(OneLabel):
     def count(self, rows, names):
         "Return name -> rows that have it"
         return dict(zip(names, np.sum(rows["label"][:], axis=0).astype(int).tolist()))
-
-
-def find_lists(table, text_column_name: str | None) -> str | None:
-    "Return the column whose cells are lists, if there is one; of several, the one with a usual name"
-    found = [n for n, values in table.columns.items() if n != text_column_name and has_lists(values)]
-    found = [n for n in found if simplify(n) in LABEL_NAMES] or found
-    return found[0] if len(found) == 1 else None
-
-
-def has_lists(values: list) -> bool:
-    "Return whether the cells of a column are lists, or lists as text, and not all of them empty"
-    some = [v for v in values if not is_blank(v)] if isinstance(values, list) else []
-    return all(isinstance(v, list | tuple) or is_list_text(v) for v in some[:200]) and not all(map(is_empty, some))
-
-
-def is_list_text(value: object) -> bool:
-    "Return whether a cell is a list as text"
-    return isinstance(value, str) and (value.strip() in EMPTY_LISTS or value.strip()[:1] + value.strip()[-1:] == "[]")
-
-
-def check_names(table, column: str) -> None:
-    "Raise `UserError` for a cell that holds anything but names, or half of a character"
-    for i, names in enumerate(unlist(list(table.columns[column]))):
-        for name in names if isinstance(names, list) else [names]:
-            if name is None or isinstance(name, str) and (name.isascii() or not SURROGATE.search(name)):
-                continue
-            shown = ascii(table.columns[column][i])[:60]
-            raise UserError(
-                f"{table.source}, row {table.number(i)}, column '{column}': {shown} is no list of names. "
-                'Write names of labels, such as ["anger", "joy"].'
-            )
-
-
-def find_delimiter(values: list) -> str | None:
-    """Return what separates the labels of a column: a semicolon or a bar always, another sign if it does.
-
-    Empty if its labels stand alone; None if its cells are lists, which do not say how others are to be split
-    """
-    texts = [x for value, x in zip(values, unlist(list(values))) if not is_list(value, x) and not is_blank(x)]
-    if not texts or any(isinstance(v, list | tuple) for v in values):
-        return None
-    for sign in SEPARATORS:
-        if any(sign in text.strip(sign + " ") for text in texts):
-            return sign
-    found = find_several_labels(texts)
-    if found and found[0] in DELIMITERS:  # never "food and cooking" at its words
-        return found[0]
-    rows = [[part.strip() for part in text.split(",")] for text in texts]
-    numbers, alone = {part for row in rows for part in row}, {row[0] for row in rows if len(row) == 1}
-    known = any(len(row) > 1 and alone.issuperset(row) for row in rows)
-    several = known or max(map(len, rows)) > 1 and len(numbers) <= len(texts) / 2
-    return "," if several and all(map(str.isdigit, numbers)) else ""
-
-
-def read_lists(values: list, delimiter: str | None) -> list[list[str] | None]:
-    "Return the labels of each row: a list, or names with a delimiter. An empty list is no label, a blank is unknown"
-    rows = []
-    for value, found in zip(values, unlist(list(values))):
-        names = found if isinstance(found, list) else [found] if is_list(value, found) else split(found, delimiter)
-        names = [name.strip() for name in names if not is_blank(name)]
-        rows.append(names if names or is_empty(value) else None)
-    return rows
-
-
-def is_empty(value: object) -> bool:
-    "Return whether a cell is an empty list"
-    return value.strip() in EMPTY_LISTS if isinstance(value, str) else hasattr(value, "__len__") and len(value) == 0
-
-
-def is_list(value: object, found: object) -> bool:
-    "Return whether a cell is a list, or a list as text, from which `unlist` has made what is found"
-    return not isinstance(value, str) or found != value
-
-
-def split(text: str, delimiter: str | None) -> list[str]:
-    "Return the parts of a text"
-    sign = delimiter if delimiter in SEPARATORS else next((s for s in SEPARATORS if s in text), delimiter)
-    return text.split(sign) if sign else [text]
-
-
-def read_indicators(table, columns: list[str], split: str) -> list[list[str] | None]:
-    "Return the names of the columns that hold 1, None if all are blank. Raises `UserError` for another value"
-    values = {name: get_column(table, name, split) for name in columns}
-    for name, cells in values.items():
-        for i, cell in enumerate(cells):
-            if to_flag(cell) not in TRUE | FALSE:
-                raise UserError(
-                    f"{table.source}, row {table.number(i)}, column '{name}': {str(cell)[:40]!r} is neither 0 nor 1."
-                )
-    blank = [all(is_blank(cells[i]) for cells in values.values()) for i in range(len(table))]
-    flags = [[name for name in columns if to_flag(values[name][i]) in TRUE] for i in range(len(table))]
-    return [None if nothing else names for nothing, names in zip(blank, flags)]
-
-
-def to_flag(cell: object) -> str:
-    "Return a cell in lower case; a missing one is empty"
-    return "" if is_blank(cell) else str(cell).strip().lower()
-
-
-def to_json(names) -> str:
-    "Return labels as a JSON list in the order of the alphabet, each once"
-    return json.dumps(sorted(set(names)), ensure_ascii=False)
-
-
-def count_labels(rows: list[str]) -> dict[str, int]:
-    "Return label -> rows that have it, from JSON lists"
-    counts = {}
-    for row in rows:
-        for name in json.loads(row):
-            counts[name] = counts.get(name, 0) + 1
-    return counts
 
 
 def to_hot(

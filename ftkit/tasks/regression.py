@@ -6,7 +6,6 @@ and `label_std` instead.
 """
 
 import math
-import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +23,7 @@ from torch import nn
 from transformers import DataCollatorWithPadding
 
 from ftkit.checks.columns import get_column, get_texts, join_texts
+from ftkit.checks.numbers import choose_number, find_decimal_sign, is_rating, to_number
 from ftkit.checks.texts import is_blank
 from ftkit.data import OneLabel, make_dataset
 from ftkit.errors import UserError
@@ -34,11 +34,9 @@ from ftkit.model_init import is_adapter, load_model, new_parts
 from ftkit.serving.predict import predict_rows
 from ftkit.settings import REGRESSION
 from ftkit.tasks.heads import HeadTask
-from ftkit.tasks.resampling import score_sums
-from ftkit.tasks.text_scores import compare_rows
+from ftkit.tasks.resampling import compare_rows, score_sums
 from ftkit.views.errors import worst_section
 
-MOST_STEPS = 20  # different whole numbers that count as a rating
 BINS = 10  # of numbers, which every split gets the same share of
 FEWEST = 10  # rows of a bin
 GAP = 0.1  # the difference of mean absolute errors that would matter, in standard deviations of the data
@@ -62,6 +60,8 @@ class Regression(HeadTask):
 
     def load_model(self, labels, tokenizer, seed, **model_keys):
         model = load_model(labels=["value"], tokenizer=tokenizer, seed=seed, problem_type="regression", **model_keys)
+        if scale := getattr(model.config, "label_scale", None):  # of a base model that ftkit has fine-tuned
+            unfold_scale(model, *scale)
         model.config.label_mean, model.config.label_std = 0.0, 1.0
         return model
 
@@ -100,6 +100,15 @@ class Regression(HeadTask):
         gap = GAP * float(a.label.std(ddof=0)) or GAP
         return compare_rows(*errors, "mae", names, **metrics, gap=gap, lower_is_better=True, unit="")
 
+    def slices(self, predictions):
+        values = predictions.label.to_numpy(dtype=float)
+        low, high = np.quantile(values, [1 / 3, 2 / 3])
+        return {
+            f"numbers up to {low:.4g}": values <= low,
+            f"numbers from {low:.4g} to {high:.4g}": (values > low) & (values <= high),
+            f"numbers over {high:.4g}": values > high,
+        }
+
     def right(self, predictions):
         gaps = np.abs(predictions.predicted - predictions.label).to_numpy()
         return gaps < 0.5 if has_steps(predictions) else None
@@ -108,6 +117,12 @@ class Regression(HeadTask):
         return predict_rows(
             model, tokenizer, texts, progress, max_seq_length=settings.max_seq_length, answer=to_answer
         )
+
+    def read_answers(self, predictions, model):
+        return [{"value": float(value)} for value in predictions.predicted]
+
+    def headline_sums(self, predictions):
+        return count_errors(predictions.predicted, predictions.label), METRICS["mae"]
 
     def report_sections(self, run):
         rows = run.predictions.query("split == 'validation'")
@@ -129,16 +144,7 @@ class Number(OneLabel):
 
     def choose(self, table, text_column_name=None, label_column_name=None):
         "Return the text columns, the number's, and how they were chosen: without a usual name, the one with numbers"
-        try:
-            return super().choose(table, text_column_name, label_column_name)
-        except UserError:
-            found = [
-                name for name, values in table.columns.items() if name != text_column_name and has_numbers(values)
-            ]
-            if label_column_name or len(found) != 1:
-                raise
-            texts, label, how = super().choose(table, text_column_name, found[0])
-            return texts, label, how.replace("(as given)", "(the column of numbers)")
+        return choose_number(table, text_column_name, label_column_name)
 
     def read(self, table, texts, column, split):
         "Return the texts, and each number as text. Raises `UserError` for a value that is no number"
@@ -213,48 +219,6 @@ class Number(OneLabel):
         return {f"{a:.4g} to {b:.4g}": int(n) for a, b, n in zip(ends, ends[1:], counts)}
 
 
-def to_number(
-    value: str,  # as people write it: 4, 4.5, 4,5, 1,200.5, 80 %
-    decimal: str = ".",  # the decimal sign of its column
-) -> float:
-    "Return a number, NaN if it is none"
-    text = value.strip().removesuffix("%").strip().replace("\u2212", "-").replace("\u00a0", "")
-    whole, sign, rest = text.partition(decimal)
-    other = "." if decimal == "," else ","
-    if other in whole and not re.fullmatch(rf"[+-]?[1-9]\d{{0,2}}(\{other}\d{{3}})+", whole) or other in rest:
-        return math.nan
-    text = whole.replace(other, "") + ("." if sign else "") + rest
-    try:
-        return float(text) if "_" not in text else math.nan
-    except ValueError:
-        return math.nan
-
-
-def find_decimal_sign(values: list) -> str | None:
-    "Return the decimal sign that makes most values of a column numbers, a point if both do; None if it has no signs"
-    texts = [value for value in values if not is_blank(value)]
-    if not any("." in text or "," in text for text in texts):
-        return None
-    readable = {sign: sum(math.isfinite(to_number(text, sign)) for text in texts) for sign in ".,"}
-    return "," if readable[","] > readable["."] else "."
-
-
-def has_numbers(values: list) -> bool:
-    "Return whether a column holds numbers that are no row numbers"
-    texts = [str(value) for value in values if not is_blank(value)]
-    sign = find_decimal_sign(texts) or "."
-    numbers = [to_number(text, sign) for text in texts]
-    if not numbers or not all(map(math.isfinite, numbers)) or len(set(numbers)) < 2:
-        return False
-    return not (len(numbers) > 2 and all(b - a == 1 for a, b in zip(numbers, numbers[1:])))
-
-
-def is_rating(values) -> bool:
-    "Return whether the numbers are a rating: few different whole numbers"
-    known = set(np.asarray(values, dtype=float).tolist())
-    return len(known) <= MOST_STEPS and all(value.is_integer() for value in known)
-
-
 def has_steps(predictions: pd.DataFrame) -> bool:
     "Return whether the numbers are a rating, as the training rows decided; without their word: as these rows look"
     known = predictions.attrs.get("rating")
@@ -296,6 +260,19 @@ def fold_scale(model, mean: float, std: float) -> tuple[float, float]:
     layers[-1].weight.mul_(std)
     layers[-1].bias.mul_(std).add_(mean)
     return 0.0, 1.0
+
+
+@torch.no_grad()
+def unfold_scale(model, mean: float, std: float) -> None:
+    "Let the last layer of the head answer in standard deviations again, if `fold_scale` had changed its unit"
+    if getattr(model.config, "label_std", 1.0) != 1.0 or getattr(model.config, "label_mean", 0.0) != 0.0:
+        return
+    plain = model.get_base_model() if hasattr(model, "peft_config") else model
+    for part in (getattr(plain, name) for name in new_parts(plain)):
+        for layer in part.modules():
+            if isinstance(layer, nn.Linear) and layer.out_features == 1 and layer.bias is not None:
+                layer.bias.sub_(mean).div_(std)
+                layer.weight.div_(std)
 
 
 def to_values(

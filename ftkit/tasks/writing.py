@@ -8,6 +8,7 @@ from datasets import Dataset
 from peft import PeftType
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.generation import BaseStreamer
 
 from ftkit.errors import RunFailed, is_out_of_memory
 from ftkit.tasks.chat import IGNORED, CausalCollator, find_end_ids, pad_id, pad_right
@@ -128,6 +129,7 @@ def write_texts(
     seed: int = 42,  # of sampling
     batch_size: int = 8,  # prompts in a batch
     progress=None,  # called with the number of prompts after each batch
+    streamer: BaseStreamer | None = None,  # told of each token of a single prompt as it is written
 ) -> list[tuple[str, str]]:
     "Return (text, finish reason) for each prompt: stop, or length if the limit ended it"
     ends, pad = find_end_ids(tokenizer), pad_id(tokenizer)
@@ -144,7 +146,7 @@ def write_texts(
             ids, mask = pad_left(chosen, pad)
         with torch.random.fork_rng():
             torch.manual_seed(seed + rows[0])  # another place in the row of random numbers for each batch
-            out = generate(model, ids.to(model.device), mask.to(model.device), config)
+            out = generate(model, ids.to(model.device), mask.to(model.device), config, streamer)
         start = 1 if model.config.is_encoder_decoder else ids.shape[1]
         return [read_output(row, ends, tokenizer) for row in out[:, start:].tolist()]
 
@@ -162,6 +164,7 @@ def generate(
     ids: torch.Tensor,  # (rows, tokens)
     mask: torch.Tensor,  # (rows, tokens)
     config: GenerationConfig,  # how to write
+    streamer: BaseStreamer | None = None,  # told of each token of a single row
 ) -> torch.Tensor:
     """Return the ids of prompts and texts (rows, tokens), as the model's `generate` does.
 
@@ -169,15 +172,48 @@ def generate(
     """
     learned = model.active_peft_config if hasattr(model, "peft_config") else None
     if learned is None or not learned.is_prompt_learning or model.config.is_encoder_decoder:
-        return model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        return model.generate(input_ids=ids, attention_mask=mask, generation_config=config, streamer=streamer)
     base, count = model.get_base_model(), learned.num_virtual_tokens
-    keys = {"attention_mask": torch.cat([mask.new_ones(len(ids), count), mask], 1), "generation_config": config}
+    mask = torch.cat([mask.new_ones(len(ids), count), mask], 1)
+    keys = {"attention_mask": mask, "generation_config": config, "streamer": streamer}
     vectors = model.get_prompt(batch_size=len(ids))
     if learned.peft_type == PeftType.PREFIX_TUNING:
         held = torch.cat([ids[:, :1].expand(-1, count), ids], 1)  # places of the vectors: their ids are not read
         return base.generate(input_ids=held, past_key_values=vectors, **keys)[:, count:]
     embeds = torch.cat([vectors, model.word_embeddings(ids)], 1)
     return torch.cat([ids, base.generate(inputs_embeds=embeds, **keys)], 1)
+
+
+class PieceStreamer(BaseStreamer):
+    "Passes a text on while it is written, without what `read_output` will cut off. Half a character waits for its end"
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,  # of the model
+        emit,  # called with each piece
+    ):
+        self.tokenizer, self.emit, self.ends = tokenizer, emit, find_end_ids(tokenizer)
+        self.ids, self.sent = None, ""
+
+    def put(self, value):
+        if self.ids is None:  # the first call brings the prompt
+            self.ids = []
+            return
+        self.ids += value.reshape(-1).tolist()
+        self.send(complete=False)
+
+    def end(self):
+        self.send(complete=True)
+
+    def send(
+        self,
+        complete: bool,  # no more tokens follow
+    ) -> None:
+        "Pass on what is new"
+        text, _ = read_output(self.ids, self.ends, self.tokenizer)
+        if len(text) > len(self.sent) and text.startswith(self.sent) and (complete or not text.endswith("\ufffd")):
+            self.emit(text[len(self.sent) :])
+            self.sent = text
 
 
 def read_output(

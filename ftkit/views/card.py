@@ -15,7 +15,7 @@ from ftkit.model_init import ADAPTERS
 from ftkit.runs.folder import RunFolder
 from ftkit.tasks.base import Task
 from ftkit.views.html import escape_markdown, shorten, templates
-from ftkit.views.scores import describe_looks, headline_scores, leading, spell_metric
+from ftkit.views.scores import describe_continued, describe_looks, headline_scores, leading, spell_metric
 
 REPOSITORY = "https://github.com/ftkit/ftkit"
 STARTER_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -64,6 +64,7 @@ def render_card(
             headline=spell_metric(task.headline),
             rungs=rungs,
             personal_data=describe_personal_data(record["personal_data"]),
+            continued=record["continued"] and describe_continued(record["continued"])[:2],
             splits={split: record["data"][split] for split in ("train", "validation", "test")},
         )
     )

@@ -11,15 +11,18 @@ from ftkit.files.atomic import format_bytes, write_text
 from ftkit.metrics import Interval, plot_intervals
 from ftkit.runs.folder import RunFolder
 from ftkit.tasks.base import Task
+from ftkit.views.advice import advise_run
 from ftkit.views.charts import curve_figure
-from ftkit.views.html import Section, format_cell, img_tag, table_html, templates
+from ftkit.views.html import Section, format_cell, img_tag, shorten, table_html, templates
 from ftkit.views.scores import (
+    describe_continued,
     describe_looks,
     describe_result,
     format_seconds,
     headline_scores,
     ladder_rows,
     read_curves,
+    show_slice,
     spell_metric,
 )
 
@@ -31,7 +34,7 @@ def write_report(
     "Write report.html and return its path. Raises `UserError` if the folder cannot be written"
     record, file = run.record, run.path / "report.html"
     sections = [ladder_section(record, task)] if record["metrics"] else []
-    sections += [curve_section(run)]
+    sections += [advice_section(run, record), continued_section(record), curve_section(run)]
     if record["metrics"]:
         sections += [*score_sections(record), *task.report_sections(run)]
     sections += [data_section(record), doctor_section(record)] if "data" in record else []
@@ -69,6 +72,38 @@ def ladder_section(
     )
     table = table_html(ladder_rows(record))
     return Section("The ladder", [picture, table, unfitted, Markup("<ul>{}</ul>").format(verdicts)])
+
+
+def advice_section(
+    run: RunFolder,  # finished or not
+    record: dict,  # its run.json
+) -> Section | None:
+    "Return what to change in the next run; None if nothing is known to help"
+    found = advise_run(record, run.history, run.settings)
+    rows = [{"what was seen": shorten(a.seen), "try first": shorten(a.change), "why": a.why} for a in found]
+    return Section("What to try next", [table_html(rows)]) if rows else None
+
+
+def continued_section(
+    record: dict,  # run.json
+) -> Section | None:
+    "Return the verdict on a run and the one that it continues, and that on each slice; None if it continues none"
+    continued = record["continued"]
+    if not continued:
+        return None
+    found = (record["data"].get("feedback") or {}).get("added", 0)
+    lines = [*describe_continued(continued), f"Judged answers among its training rows: {found:,}."]
+    rows = [
+        {
+            "slice of the test rows": shorten(s["slice"]),
+            "rows": s["rows"],
+            f"difference in {spell_metric(s['metric'])} (p adjusted by Holm)": show_slice(s),
+            "better": shorten(s["better"] or "no significant difference"),
+        }
+        for s in continued["slices"]
+    ]
+    paragraphs = [Markup("<p>{}</p>").format(format_cell(line)) for line in lines]
+    return Section(f"Compared with {shorten(continued['from'])}", [*paragraphs, *([table_html(rows)] if rows else [])])
 
 
 def curve_section(

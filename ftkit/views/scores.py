@@ -72,6 +72,38 @@ def show_verdict(
     return f"{value} [{', '.join(ends)}], {p}"
 
 
+def describe_continued(
+    continued: dict,  # of run.json
+) -> list[str]:
+    "Return what a run continues, and whether it is better, as lines"
+    what = "its weights" if continued["start"] == "weights" else "its base model"
+    text = continued["text"] or "there is no verdict on the two yet"
+    return [f"continues {continued['from']} from {what}", *text.splitlines()]
+
+
+def describe_slices(
+    slices: list[dict],  # of `continued` in run.json
+) -> list[str]:
+    "Return the slices of the test rows on which a run is better or worse than the one it continues, as lines"
+    if not slices:
+        return ["no slice of the test rows has enough rows for a verdict"]
+    lines = [
+        f"{'better' if s['better'] == s['a'] else 'worse'} on {s['slice']}, {s['rows']:,} rows: {show_slice(s)}"
+        for s in slices
+        if s["better"]
+    ]
+    if not lines:
+        return [f"no significant difference on any of {len(slices)} slices (p adjusted by Holm)"]
+    return [*lines, f"({len(slices)} slices were compared: p is adjusted for that by Holm, the intervals are not)"]
+
+
+def show_slice(
+    s: dict,  # a slice of `continued` in run.json
+) -> str:
+    "Return the difference on a slice with its interval and the adjusted p"
+    return show_verdict({**s, "p": s["p_holm"]})
+
+
 def is_better(
     verdict: dict,  # of run.json
     confidence_level: float,  # of the verdicts

@@ -16,11 +16,13 @@ def reduce_settings(notebook: dict) -> None:
     source = "".join("".join(cell["source"]) for cell in notebook["cells"])
     assert "max_train_samples=" in source and "num_train_epochs=" in source
     for cell in notebook["cells"]:
-        text = re.sub(r"num_train_epochs=\d+", "num_train_epochs=1", "".join(cell["source"]))
-        few = "max_train_samples=60, max_eval_samples=40, max_predict_samples=40"
+        text = re.sub(r"max_train_samples=\d+, ", "", "".join(cell["source"]))
+        few = (
+            'max_train_samples=60, max_eval_samples=40, max_predict_samples=40, num_train_epochs=1, preflight="false"'
+        )
         if "baselines=" not in text:
             few += ', baselines=["majority", "tfidf"]'
-        cell["source"] = re.sub(r"max_train_samples=\d+", few, text)
+        cell["source"] = re.sub(r"num_train_epochs=\d+", few, text)
 
 
 @pytest.mark.parametrize("size", ["reduced", pytest.param("as it is", marks=pytest.mark.slow)])

@@ -165,7 +165,7 @@ def test_a_person_trains_on_a_csv_without_code(start_lab, browser, tmp_path, the
         expect(panel).to_contain_text("num_train_epochs: 40 | 2", timeout=120_000)
         save_picture(page, f"panel_{dark}_5_runs")
         page.set_viewport_size({"width": 390, "height": 1400})
-        for i, name in enumerate(("1 Data", "2 Settings", "3 Training", "4 Result", "5 Runs"), 1):
+        for i, name in enumerate(("1 Data", "2 Settings", "3 Training", "4 Result", "5 Runs", "6 Monitor"), 1):
             press(panel, name)
             page.wait_for_timeout(300)
             save_picture(page, f"phone_{dark}_{i}")

@@ -3,7 +3,13 @@
 import pytest
 
 from ftkit.errors import UserError
-from ftkit.files.annotations import find_indicator_columns, find_several_labels, unlist, unpack_annotations
+from ftkit.files.annotations import (
+    find_indicator_columns,
+    find_several_labels,
+    to_labels,
+    unlist,
+    unpack_annotations,
+)
 from ftkit.files.json_rows import parse_json
 from ftkit.files.rows import Table
 
@@ -26,7 +32,7 @@ LABEL_STUDIO = {
     "one annotator": ([task(1, chosen("a")), task(2, chosen("b"))], ["a", "b"]),
     "annotators agree": (
         [task(1, chosen("a"), chosen("a")), task(2, chosen("x", "y"), chosen("y", "x"))],
-        ["a", ["x", "y"]],
+        [["a"], ["x", "y"]],
     ),
     "skipped": ([task(1, chosen("a", was_cancelled=True)), task(2, chosen("b"))], [None, "b"]),
     "nothing chosen": ([task(1, chosen()), task(2)], [None, None]),
@@ -72,7 +78,7 @@ def test_flat_label_studio_keeps_names():
         {"text": "y", "id": "2", "topic": "a", "annotation_id": "7"},
     ]
     table = unpack(rows)
-    assert table.columns["topic"] == [["a", "b"], "a"] and list(table.numbers) == [1, 2]
+    assert table.columns["topic"] == [["a", "b"], ["a"]] and list(table.numbers) == [1, 2]
     assert table.notes[1] == "1 further annotation with the same choices left out"
 
 
@@ -96,7 +102,22 @@ PRODIGY = {
     ),
     "choice": (
         [(["pos"], "accept"), ([], "reject"), (["a", "b"], "accept")],
-        ["pos", ["a", "b"]],
+        [["pos"], ["a", "b"]],
+        "1 rejected: left out",
+    ),
+    "one choice each": (
+        [(["pos"], "accept"), (["pos", "neg"], "reject"), (["neg"], "accept")],
+        ["pos", "neg"],
+        "1 rejected: left out",
+    ),
+    "no choice fits": (
+        [(["pos"], "accept"), ([], "reject"), ([], "accept")],
+        [["pos"], []],
+        "1 rejected: left out",
+    ),
+    "choice, in a CSV": (
+        [("['pos']", "accept"), ("[]", "reject"), ("['a', 'b']", "accept")],
+        [["pos"], ["a", "b"]],
         "1 rejected: left out",
     ),
 }
@@ -104,7 +125,7 @@ PRODIGY = {
 
 @pytest.mark.parametrize("rows, labels, note", PRODIGY.values(), ids=PRODIGY)
 def test_prodigy_trains_accepted_alone(rows, labels, note):
-    key = "accept" if isinstance(rows[0][0], list) else "label"
+    key = "accept" if isinstance(rows[0][0], list) or rows[0][0][0] == "[" else "label"
     table = unpack([{"text": f"text {i}", key: label, "answer": answer} for i, (label, answer) in enumerate(rows)])
     assert table.columns["label"] == labels and table.notes == ["read as a Prodigy export", note]
     assert [f"text {table.number(i) - 1}" for i in range(2)] == table.columns["text"]
@@ -219,6 +240,22 @@ def test_one_element_is_label(values, labels):
     assert unlist(values) == labels
 
 
+@pytest.mark.parametrize(
+    ("answers", "labels"),
+    [
+        ([["a"], ["b"], None], ["a", "b", None]),
+        ([["a"], ["a", "b"], None, []], [["a"], ["a", "b"], None, []]),
+        ([["a"], []], [["a"], []]),
+        ([["a"], ["b; c"]], [["a"], ["b; c"]]),
+        ([{"choices": ["a"]}, {"choices": []}], [["a"], []]),
+        (["a", "b", ""], ["a", "b", ""]),
+        ([1, 5, None], ["1", "5", None]),
+    ],
+)
+def test_answers_lose_no_label(answers, labels):
+    assert to_labels(answers) == labels
+
+
 def test_unlist_refuses_spans():
     with pytest.raises(UserError, match="sequence labelling"):
         unlist([[[0, 5, "PER"]]])
@@ -246,6 +283,8 @@ def test_joined_labels_are_recognised(values, found):
 
 
 TWO_TEXTS = {"id": ["1", "2"], "comment": ["so good to see", "what a bad day"]}
+MANY_TEXTS = {"text": [f"a text with number {i}" for i in range(10)]}
+FLAGS = {"a": list("0101010101"), "b": list("0011001100")}
 
 
 @pytest.mark.parametrize(
@@ -259,6 +298,12 @@ TWO_TEXTS = {"id": ["1", "2"], "comment": ["so good to see", "what a bad day"]}
         ({**TWO_TEXTS, "toxic": ["1", "0"]}, []),
         ({**TWO_TEXTS, "label": ["1", "0"], "is_reply": ["1", "0"]}, []),
         ({**TWO_TEXTS, "a": ["1", "2"], "b": ["0", None]}, []),
+        ({**MANY_TEXTS, **FLAGS, "c": ["1", "0", "", *"0101010"]}, ["a", "b", "c"]),
+        ({**MANY_TEXTS, **FLAGS, "c": ["1", "0", "2", *"0101010"]}, ["a", "b", "c"]),
+        ({**MANY_TEXTS, **FLAGS, "c": ["1", "0", "2", "3", *"010101"]}, ["a", "b"]),
+        ({**MANY_TEXTS, **FLAGS, "c": ["1", "0", None, None, *"010101"]}, ["a", "b"]),
+        ({**MANY_TEXTS, **FLAGS, "c": ["1"] * 9 + ["2"]}, ["a", "b"]),
+        ({**MANY_TEXTS, "a": [*"01010101", "2", "0"], "b": FLAGS["b"]}, []),
         ({"a": ["1", "0"], "b": ["0", "1"]}, []),
     ],
 )

@@ -14,7 +14,7 @@ from ftkit.cli.main import main
 from ftkit.serving.batch import guard_formula, write_rows
 
 LABELS = ["bad", "flat", "good"]
-ROWS = 3_000  # of a file
+ROWS = 1_500  # of a file
 
 
 EMPTY, NONE = "the text is empty", "there is no text"
@@ -64,7 +64,7 @@ batches, dumps, replace = ftkit.serving.predict.iter_batches, json.dumps, os.rep
 
 def die(now):
     sent.append(now)
-    if now == moment and sent.count(now) > {"while it predicts": 20, "while it writes": 1500}.get(now, 0):
+    if now == moment and sent.count(now) > {"while it predicts": 20, "while it writes": 700}.get(now, 0):
         os.kill(os.getpid(), signal.SIGKILL)
 
 def counted(*args):

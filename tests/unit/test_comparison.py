@@ -1,6 +1,7 @@
 "A run repeated from its record: the same, within noise or different, and why; two runs compared."
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import torch
 from conftest import small_rows, write_csv
 
 from ftkit.cli.main import main
+from ftkit.errors import UserError
+from ftkit.files.feedback import TRAINED_WITH, add_feedback
 from ftkit.fine_tuning import Run, fine_tune
-from ftkit.runs.comparison import compare_runs, describe_comparison
+from ftkit.runs.comparison import compare_on_rows, compare_runs, describe_comparison
 from ftkit.settings import Settings
 
 
@@ -102,6 +105,7 @@ def test_changed_rows_are_named(folder, copied, tmp_path, capsys, split):
     assert f"changed since first was made: {split} rows: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_changed_threads_are_named(copied, capsys):
     before = torch.get_num_threads()
     said = copied(num_threads=3 - before).rerun().record["rerun"]
@@ -274,3 +278,25 @@ def test_run_equals_itself(folder):
         and found["losses"]["same"]
     )
     assert found["same"][:2] == ["settings", "data"]
+
+
+def test_two_runs_are_compared_on_other_rows(copied, tmp_path, capsys):
+    one = copied()
+    two = Run(shutil.copytree(one.path, one.path.parent / "second"))
+    add_feedback(two.path / TRAINED_WITH, small_rows(150)[100]["review"], "bad", "good", "", "first")
+    rows = [{**row, "review": f"{row['review']}, truly"} for row in small_rows(33)]
+    file = str(write_csv(tmp_path / "more.csv", [*rows, small_rows(150)[100]]))
+    verdict = compare_on_rows(two, one, two.task, file)
+    assert verdict.p == 1 and verdict.text.endswith("(on 33 other rows)")
+    assert "1 of 34 rows are left out: one of the runs learned them as judged answers" in capsys.readouterr().err
+    looks = (one.path.parent / "test_looks.jsonl").read_text().splitlines()
+    assert [json.loads(line)["run"] for line in looks[-2:]] == ["second", "first"]
+    with pytest.raises(UserError, match="learned all of these rows"):
+        compare_on_rows(two, one, two.task, str(write_csv(tmp_path / "old.csv", [small_rows(150)[100]])))
+    assert main(["promote", str(two.path), "--file", file]) == 2
+    assert "no run is promoted yet" in capsys.readouterr().err
+    assert main(["promote", str(one.path), "--force"]) == 0 and main(["promote", str(two.path), "--file", file]) == 2
+    assert re.search(r"second was not promoted: no significant difference .*on 33 other rows", capsys.readouterr().err)
+    two.update(data={**two.data, "labels": ["x", "y"]})
+    with pytest.raises(UserError, match="different labels"):
+        compare_on_rows(two, one, two.task, file)

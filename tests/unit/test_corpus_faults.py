@@ -722,7 +722,12 @@ def check_message(case: File, message: str) -> None:
     assert REMEDY.search(message), f"no remedy: {message}"
 
 
-@pytest.mark.parametrize("case", FILES, ids=lambda c: c.id)
+LARGE = ("csv: labels change type after 10,000 rows", "csv: text of 20 MB")  # take seconds
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, id=c.id, marks=pytest.mark.slow if c.id in LARGE else ()) for c in FILES]
+)
 def test_measured_file_is_read_or_refused(case, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "own" / "folder"  # what leaves it is seen
     folder.mkdir(parents=True)

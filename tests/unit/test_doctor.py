@@ -254,6 +254,7 @@ def judge_calls(texts: list[str], labels: list[str], seed: int) -> tuple[float, 
     return flipped[rows].mean(), flipped[rows].sum() / flipped.sum()
 
 
+@pytest.mark.slow
 def test_flipped_labels_of_tweets_are_called(real):
     right, found = judge_calls(*real, seed=1)
     assert right >= 0.48 and found >= 0.19  # over five seeds at least 0.5 and 0.2: bench/doctor.json

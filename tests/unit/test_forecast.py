@@ -111,7 +111,13 @@ def test_seconds_are_spelled(seconds, text):
     assert format_seconds(seconds) == text
 
 
-@pytest.mark.parametrize("keys", [{}, {"eval_strategy": "steps", "eval_steps": 1000}, {"eval_strategy": "no"}])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"eval_strategy": "steps", "eval_steps": 1000},
+        *(pytest.param(keys, marks=pytest.mark.slow) for keys in ({}, {"eval_strategy": "no"})),
+    ],
+)
 def test_training_ends_at_its_time_limit(tiny, tmp_path, keys):
     settings = quick_settings(tiny, num_train_epochs=5000, minutes=0.05, **keys)
     run = fine_tune(settings, small_dataset(), tmp_path, "x")

@@ -50,6 +50,7 @@ def test_wilson_holds_its_level():
         assert 0.93 <= np.mean([intervals[k].low <= p <= intervals[k].high for k in draws.tolist()]) <= 0.975
 
 
+@pytest.mark.slow
 def test_f1_interval_holds_its_level():
     cells = np.array([[60, 10, 5], [8, 50, 12], [6, 9, 40]]) / 200
     truth = float(compute_scores(cells * 1e6)["f1_macro"])
@@ -80,6 +81,7 @@ def test_mcnemar_test_is_exact():
     )
 
 
+@pytest.mark.slow
 def test_equal_models_rarely_differ():
     flags = 0
     for _ in range(1000):

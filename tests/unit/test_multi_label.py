@@ -20,6 +20,7 @@ from runs import hash_file, stop_in_second_epoch
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss, precision_recall_fscore_support
 from transformers import EvalPrediction, pipeline
 
+from ftkit.checks.label_lists import read_indicators
 from ftkit.data import load_data
 from ftkit.errors import UserError
 from ftkit.files.rows import Table
@@ -34,7 +35,6 @@ from ftkit.tasks.multi_label import (
     multi_label_loss,
     pick_threshold,
     pick_thresholds,
-    read_indicators,
     score_labels,
     to_answer,
 )
@@ -237,6 +237,56 @@ def test_other_flags_are_refused(change, named, message):
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         load(rows, label_column_name=named)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("cell", "shown"), [("2", "'2'"), ("yes?", "'yes\\?'")])
+def test_odd_flag_of_a_found_column_is_named(cell, shown):
+    rows = [{"text": row["text"], **{n: str(int(n in row["labels"])) for n in NAMES}} for _, row in rows_of(30)]
+    rows[4]["joy"] = cell
+    with pytest.raises(UserError, match=f"row 5, column 'joy': {shown} is neither 0 nor 1.*label_column_name"):
+        load(rows)
+
+
+def test_blank_flag_of_a_found_column_is_noted():
+    rows = [{"text": row["text"], **{n: int(n in row["labels"]) for n in NAMES}} for _, row in rows_of(60)]
+    rows[4]["joy"] = None
+    report = load(rows)[1]
+    assert report["labels"] == NAMES and report["columns"].endswith("; blank cells were read as 0: 'joy' (1)")
+
+
+TOOLS = {
+    "prodigy": lambda text, names: {"text": text, "accept": names, "answer": "accept", "_task_hash": text.split()[-1]},
+    "label studio": lambda text, names: {
+        "id": text.split()[-1],
+        "data": {"text": text},
+        "annotations": [{"result": [{"from_name": "x", "type": "choices", "value": {"choices": names}}]}],
+    },
+    "label studio, flat": lambda text, names: {
+        "id": text.split()[-1],
+        "annotation_id": text.split()[-1],
+        "text": text,
+        "label": names[0] if len(names) == 1 else {"choices": names},
+    },
+    "argilla": lambda text, names: {
+        "id": text.split()[-1],
+        "fields": {"text": text},
+        "responses": {"topic": [{"value": names, "status": "submitted"}]},
+    },
+    "argilla 1": lambda text, names: {"text": text, "annotation": names, "status": "Validated"},
+    "doccano": lambda text, names: {"text": text, "label": names},
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_annotations_lose_no_label(tmp_path, tool):
+    lists = [["War; Peace"], ["rain"], ["rain", "War; Peace"], []] * 10
+    rows = [TOOLS[tool](f"a text with number {i}", names) for i, names in enumerate(lists)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data, report = load(None, train_file=str(tmp_path / "a.jsonl"))
+    assert report["labels"] == ["War; Peace", "rain"]
+    found = {row["text"]: row["label"] for split in data.values() for row in split}
+    hot = {0: [1, 0], 1: [0, 1], 2: [1, 1], 3: [0, 0]}
+    assert found == {f"a text with number {i}": hot[i % 4] for i in range(40)}
 
 
 def test_blank_flags_are_unknown():

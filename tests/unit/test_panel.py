@@ -18,7 +18,7 @@ from bs4 import BeautifulSoup
 from conftest import small_rows, write_csv
 from processes import Command
 
-from ftkit.cli.commands import COMMANDS
+from ftkit.cli.main import COMMANDS
 from ftkit.cli.parser import parse, read_settings
 from ftkit.errors import UserError
 from ftkit.files.feedback import read_feedback
@@ -560,8 +560,9 @@ def test_a_sentence_is_answered_before_and_after(finished, worker):
     assert "✓" in attempt.shown.value and "<img" not in attempt.shown.value
     attempt.corrected.value = "flat"
     attempt.bad.click()
-    table, unused = read_feedback(experiments_dir(finished.runs_dir) / "data/feedback.csv")
-    assert table.columns == {"text": [attempt.text.value], "label": ["flat"]} and "kept as 1" in attempt.kept.value
+    table, unused = read_feedback(finished.runs_dir / "small.feedback.jsonl")
+    assert table.columns == {"text": [attempt.text.value], "label": ["flat"]}
+    assert "--continue_from small --add_feedback" in text_of(attempt.kept.value)
 
 
 def test_runs_are_sorted_and_compared(own, make_panel, worker):

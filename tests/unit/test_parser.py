@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ftkit.cli.commands import COMMANDS
+from ftkit.cli.main import COMMANDS
 from ftkit.cli.parser import parse, read_settings, take_training_arguments
 from ftkit.errors import UserError
 from ftkit.settings import KEYS

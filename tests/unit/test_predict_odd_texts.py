@@ -72,7 +72,7 @@ PLAIN = [GOOD, "no", BAD + ", and then it rained for the rest of the day while w
 LABELS = ["bad", "flat", "good"]
 
 
-@pytest.fixture(scope="module", params=["tiny", "starter"])
+@pytest.fixture(scope="module", params=["tiny", pytest.param("starter", marks=pytest.mark.slow)])
 def kind(request):
     return request.param
 

@@ -16,11 +16,12 @@ from conftest import write_csv
 from hypothesis import given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
-from runs import hash_file, stop_in_second_epoch
+from runs import PRECISION, hash_file, stop_in_second_epoch
 from scipy.stats import spearmanr
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 from transformers import DataCollatorWithPadding, EvalPrediction, pipeline
 
+from ftkit.checks.numbers import find_decimal_sign, is_rating, to_number
 from ftkit.data import load_data
 from ftkit.errors import UserError
 from ftkit.fine_tuning import Run, fine_tune
@@ -32,15 +33,12 @@ from ftkit.tasks.regression import (
     Regression,
     ScaledCollator,
     compute_metrics,
-    find_decimal_sign,
     find_scale,
     fold_scale,
-    is_rating,
     median,
     rank_correlation,
     score_numbers,
     squared_loss,
-    to_number,
     to_values,
 )
 from ftkit.tokenizer import load_tokenizer
@@ -545,7 +543,7 @@ def test_record_names_task_and_scores(run):
     assert set(record["steps"].values()) == {"done"} and record["best"]["metric"] == "mae"
     levels = {finding["name"]: finding["level"] for finding in record["preflight"]}
     assert levels.pop("forecast", "ok") and set(levels.values()) == {"ok"} and "labels" not in levels
-    assert record["metrics"]["validation"]["mae"]["value"] == pytest.approx(record["best"]["value"], rel=1e-4)
+    assert record["metrics"]["validation"]["mae"]["value"] == pytest.approx(record["best"]["value"], rel=PRECISION)
     values = [row["eval_mae"] for row in run.history if "eval_mae" in row]
     assert record["best"]["value"] == min(values)
 

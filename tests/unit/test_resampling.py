@@ -1,17 +1,29 @@
 "Resampling rows: sums, intervals and verdicts, next to loops over rows and to what scipy finds."
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
-from scipy.stats import t
+from scipy.stats import binomtest, t
 
 from ftkit.errors import UserError
 from ftkit.metrics import wilson
 from ftkit.tasks import resampling
-from ftkit.tasks.resampling import bootstrap_p, compare_sums, interval, resample, score_sums, write_verdict
+from ftkit.tasks.resampling import (
+    bootstrap_p,
+    compare_rows,
+    compare_sums,
+    interval,
+    judge_difference,
+    resample,
+    score_sums,
+    write_verdict,
+)
 
+RNG = np.random.default_rng(0)
 MEAN = {"mean": lambda sums: sums[..., 0] / sums[..., 1]}
 LEVELS = [0.8, 0.9, 0.95, 0.99]
 quick = rules(max_examples=25, deadline=None)
@@ -46,7 +58,7 @@ def test_blocks_change_nothing(monkeypatch):
     stats = with_ones(draw(0, 50))
     whole = resample(stats, 300)
     monkeypatch.setattr(resampling, "MOST_NUMBERS", 50 * 7)
-    assert np.array_equal(resample(stats, 300), whole)
+    assert np.allclose(resample(stats, 300), whole, rtol=0, atol=1e-12)  # sums of other shapes: another last bit
     assert not np.array_equal(resample(stats, 300, seed=1), whole)
 
 
@@ -176,3 +188,83 @@ def test_verdict_is_one_sentence(numbers, better, unit, words):
     text = write_verdict(("a", "b"), "f1_micro", numbers, 0.01, better, unit)
     assert text.startswith(words) and "\n" not in text and "  " not in text
     assert "p < 0.001" in write_verdict(("a", "b"), "f1_micro", numbers, 0.0009, better, unit)
+
+
+# --- flips of signs ---
+
+
+def test_flips_equal_brute_force():
+    differences, weights = RNG.normal(0.3, 1, 10), RNG.integers(1, 9, 10).astype(float)
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 10)).reshape(10, -1)
+
+    def p_value(x):  # of every flip of the signs
+        left = differences - x * weights
+        return (np.abs(left @ signs) >= np.abs(left.sum()) - 1e-9).mean()
+
+    low, high, p = judge_difference(differences, weights, num_resamples=20_000)
+    assert p == pytest.approx(p_value(0), abs=0.01)
+    assert [p_value(low), p_value(high)] == pytest.approx([0.05, 0.05], abs=0.01)
+
+
+def test_flips_equal_mcnemar():
+    a, b = RNG.random(120) < 0.8, RNG.random(120) < 0.65
+    only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
+    verdict = compare_rows(a, b, "exact_match", num_resamples=20_000)
+    assert verdict.p == pytest.approx(binomtest(only_a, only_a + only_b).pvalue, abs=0.01)
+
+
+@rules(deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(-3, 3), st.integers(1, 50)), min_size=1, max_size=30),
+    st.sampled_from([0.9, 0.95]),
+    st.sampled_from([99, 199, 200]),
+)
+def test_flips_interval_and_test_agree(rows, level, resamples):
+    differences, weights = (np.array(column, dtype=float) for column in zip(*rows))
+    low, high, p = judge_difference(differences, weights, level, resamples)
+    value = differences.sum() / weights.sum()
+    assert low <= value <= high and 0 < p <= 1
+    assert (low <= 0 <= high) == (p > 1 - level)
+    mirrored = judge_difference(-differences, weights, level, resamples)
+    assert mirrored == pytest.approx((-high, -low, p))
+
+
+@pytest.mark.parametrize(("lower_is_better", "best"), [(False, "y"), (True, "x")])
+def test_direction_of_rows_is_respected(lower_is_better, best):
+    low, high = RNG.random(40) / 2, RNG.random(40) / 2 + 0.5
+    assert compare_rows(low, high, "token_f1", ("x", "y"), lower_is_better=lower_is_better).better == best
+
+
+def test_small_difference_names_rows_needed():
+    scores = RNG.random(60)
+    verdict = compare_rows(scores, scores + RNG.normal(0, 0.2, 60), "token_f1", ("x", "y"))
+    rows = int(re.search(r"a 2-point gap takes about ([\d,]+) test rows$", verdict.text)[1].replace(",", ""))
+    found = [
+        compare_rows(scores, scores + draw, "token_f1", num_resamples=200).better is not None
+        for draw in RNG.normal(0.05, 0.2, (150, 60))
+    ]
+    assert verdict.better is None and verdict.unit == "points" and 500 < rows < 1100
+    assert np.mean(found) < 0.8  # 60 rows are too few for 5 points as well
+
+
+def test_equal_scores_leave_room():
+    verdict = compare_rows([1, 0, 1], [1, 0, 1], "exact_match")
+    assert verdict.p == 1 and verdict.low == -verdict.high < 0 and "equal on every row" in verdict.text
+
+
+def test_few_rows_are_named_as_needed():
+    assert compare_rows(np.ones(5), np.zeros(5), "token_f1").text.endswith("takes about 6 test rows")
+    assert compare_rows(np.ones(6), np.zeros(6), "token_f1").better == "a"
+
+
+def test_five_rows_decide_nothing():
+    verdict = compare_rows(np.ones(5), np.linspace(0, 0.1, 5), "token_f1")
+    assert (verdict.low, verdict.high, verdict.better) == (-1, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"), [([1.0], [np.inf], "without a finite score"), ([1.0], [1.0, 2.0], "have 1, 2 rows")]
+)
+def test_scores_that_cannot_be_compared_are_refused(a, b, message):
+    with pytest.raises(UserError, match=message):
+        compare_rows(a, b, "error")

@@ -12,6 +12,7 @@ import ftkit.starter as starter
 from ftkit.checks.duplicates import find_repeats, normalise
 from ftkit.checks.near import find_near
 from ftkit.checks.templates import find_templates
+from ftkit.metrics import wilson
 
 COLUMNS = ["prompt", "response", "topic"]
 UNITS = (
@@ -34,6 +35,12 @@ def read_rows():
 @cache
 def read_datasheet():
     return find_file("SUPPORT.md").read_text(encoding="utf-8")
+
+
+@cache
+def read_second_answers():
+    with open(find_file("second_answers.csv"), newline="", encoding="utf-8") as f:
+        return list(csv.DictReader(f))
 
 
 def read_section(title):
@@ -94,6 +101,32 @@ def test_second_check_has_five_per_topic():
     table = {topic: [int(row) for row in rows.split(", ")] for topic, rows in read_table("Second check").items()}
     assert set(table) == set(topics)
     assert all(len(set(rows)) == 5 and {topics[row - 1] for row in rows} == {topic} for topic, rows in table.items())
+
+
+def test_second_answers_are_those_of_the_table():
+    rows, second = read_rows(), read_second_answers()
+    table = [int(row) for cell in read_table("Second check").values() for row in cell.split(", ")]
+    assert [int(row["row"]) for row in second] == sorted(table)
+    assert all(row["prompt"] == rows[int(row["row"]) - 1]["prompt"] and row["second"] for row in second)
+
+
+def test_judgements_are_as_counted():
+    second, section = read_second_answers(), read_section("Second check")
+    right, helps = (sum(row[c] == v for row in second) for c, v in (("judgement", "right"), ("helps", "yes")))
+    assert f"Right: {right} of 60, {wilson(right, 60)} (Wilson" in section
+    assert f"Helps the customer: {helps} of 60, {wilson(helps, 60)}." in section
+    assert all(bool(row["why"]) == (row["judgement"] != "right") for row in second)
+    assert f"`{hashlib.sha256(find_file('second_answers.csv').read_bytes()).hexdigest()[:12]}`" in read_datasheet()
+
+
+def test_faulty_rows_are_corrected():
+    "All rows but the nine that the datasheet names are as they were when they were judged"
+    second, answers = read_second_answers(), read_column("response")
+    changed = [row["row"] for row in second if row["response"] != answers[int(row["row"]) - 1]]
+    faulty = {row["row"] for row in second if row["judgement"] != "right"}
+    assert set(changed) == faulty - {"8", "259"}
+    named = f"{', '.join(changed[:-1])} and {changed[-1]}"
+    assert f"Afterwards rows {named} were corrected" in read_section("Second check")
 
 
 # ---- written one by one

@@ -9,17 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 from ftkit.errors import UserError
 from ftkit.metrics import wilson
 from ftkit.tasks import text_scores
 from ftkit.tasks.text_scores import (
     compare_losses,
-    compare_rows,
     describe_outputs,
     exact_match,
-    judge_difference,
     normalise_answer,
     score_losses,
     score_texts,
@@ -199,49 +196,12 @@ def test_one_row_has_no_loss_interval():
         (lambda: score_losses([1.0], [0]), "no row has a token"),
         (lambda: score_losses([math.nan, 1.0], [2, 2]), "loss of 1 rows is not a finite number"),
         (lambda: compare_losses([1.0], [1.0, 2.0], [1]), "have 1, 2, 1 rows"),
-        (lambda: compare_rows([1.0], [math.inf], "error"), "without a finite score"),
         (lambda: describe_outputs(["a"], ["a"], [True, False]), "have 1, 1, 2, 1 rows"),
     ],
 )
 def test_wrong_rows_are_refused(call, message):
     with pytest.raises(UserError, match=message):
         call()
-
-
-def test_flips_equal_brute_force():
-    differences, weights = RNG.normal(0.3, 1, 10), RNG.integers(1, 9, 10).astype(float)
-    signs = np.array(np.meshgrid(*[[-1, 1]] * 10)).reshape(10, -1)
-
-    def p_value(x):  # of every flip of the signs
-        left = differences - x * weights
-        return (np.abs(left @ signs) >= np.abs(left.sum()) - 1e-9).mean()
-
-    low, high, p = judge_difference(differences, weights, num_resamples=20_000)
-    assert p == pytest.approx(p_value(0), abs=0.01)
-    assert [p_value(low), p_value(high)] == pytest.approx([0.05, 0.05], abs=0.01)
-
-
-def test_flips_equal_mcnemar():
-    a, b = RNG.random(120) < 0.8, RNG.random(120) < 0.65
-    only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
-    verdict = compare_rows(a, b, "exact_match", num_resamples=20_000)
-    assert verdict.p == pytest.approx(binomtest(only_a, only_a + only_b).pvalue, abs=0.01)
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(-3, 3), st.integers(1, 50)), min_size=1, max_size=30),
-    st.sampled_from([0.9, 0.95]),
-    st.sampled_from([99, 199, 200]),
-)
-def test_interval_and_test_agree(rows, level, resamples):
-    differences, weights = (np.array(column, dtype=float) for column in zip(*rows))
-    low, high, p = judge_difference(differences, weights, level, resamples)
-    value = differences.sum() / weights.sum()
-    assert low <= value <= high and 0 < p <= 1
-    assert (low <= 0 <= high) == (p > 1 - level)
-    mirrored = judge_difference(-differences, weights, level, resamples)
-    assert mirrored == pytest.approx((-high, -low, p))
 
 
 def test_equal_models_rarely_differ():
@@ -261,34 +221,9 @@ def test_lower_loss_is_better():
     assert all(v.text.startswith("x is better than y: loss -0.3 nats") for v in verdicts)
 
 
-@pytest.mark.parametrize(("lower_is_better", "best"), [(False, "y"), (True, "x")])
-def test_direction_of_rows_is_respected(lower_is_better, best):
-    low, high = RNG.random(40) / 2, RNG.random(40) / 2 + 0.5
-    assert compare_rows(low, high, "token_f1", ("x", "y"), lower_is_better=lower_is_better).better == best
-
-
-def test_small_difference_names_rows_needed():
-    scores = RNG.random(60)
-    verdict = compare_rows(scores, scores + RNG.normal(0, 0.2, 60), "token_f1", ("x", "y"))
-    rows = int(re.search(r"a 2-point gap takes about ([\d,]+) test rows$", verdict.text)[1].replace(",", ""))
-    found = [
-        compare_rows(scores, scores + draw, "token_f1", num_resamples=200).better is not None
-        for draw in RNG.normal(0.05, 0.2, (150, 60))
-    ]
-    assert verdict.better is None and verdict.unit == "points" and 500 < rows < 1100
-    assert np.mean(found) < 0.8  # 60 rows are too few for 5 points as well
-
-
-def test_equal_scores_leave_room():
-    verdict = compare_rows([1, 0, 1], [1, 0, 1], "exact_match")
-    assert verdict.p == 1 and verdict.low == -verdict.high < 0 and "equal on every row" in verdict.text
-
-
-@pytest.mark.parametrize(("compare", "ends"), [("rows", (-1, 1)), ("losses", (None, None))])
-def test_five_rows_decide_nothing(compare, ends):
-    a, b = np.ones(5), np.linspace(0, 0.1, 5)
-    verdict = compare_rows(a, b, "token_f1") if compare == "rows" else compare_losses(a, b, np.ones(5))
-    assert (verdict.low, verdict.high) == ends and verdict.better is None
+def test_five_rows_decide_nothing():
+    verdict = compare_losses(np.ones(5), np.linspace(0, 0.1, 5), np.ones(5))
+    assert (verdict.low, verdict.high, verdict.better) == (None, None, None)
 
 
 def test_outputs_are_described():
@@ -316,8 +251,3 @@ def test_expected_copies_are_no_fault():
     text = "this sentence has no mistake"
     assert describe_outputs([text], [text], prompts=[text])["copies"] == 0
     assert describe_outputs([text], ["other"], prompts=[text])["copies"] == 1
-
-
-def test_few_rows_are_named_as_needed():
-    assert compare_rows(np.ones(5), np.zeros(5), "token_f1").text.endswith("takes about 6 test rows")
-    assert compare_rows(np.ones(6), np.zeros(6), "token_f1").better == "a"

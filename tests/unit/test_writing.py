@@ -411,3 +411,15 @@ def test_failing_rows_end_the_work(error, raised, message):
     with pytest.raises(raised, match=message):
         in_batches(work, [1, 2, 3], 4, model)
     assert model.training
+
+
+@pytest.mark.parametrize(
+    "kind, method",
+    [*((kind, "full") for kind in KINDS), *((kind, m) for kind in DECODERS for m in ("prompt", "prefix"))],
+)
+def test_streamed_pieces_are_the_answer(make_writer, kind, method):
+    model, tokenizer = make_writer(kind, method)
+    settings, pieces = Settings().replace(task=TASK.name, max_new_tokens=NEW, max_seq_length=LIMIT), []
+    answer = TASK.stream(model, tokenizer, "good day", settings, pieces.append)
+    assert answer == TASK.answer(model, tokenizer, ["good day"], settings)[0]
+    assert "".join(pieces) == answer["text"] and all(pieces)
