@@ -61,6 +61,7 @@ prepare: $(DONE)/dev
 	$(TIDY) HF_HUB_OFFLINE=1 $(BIN)/nbdev-test --n-workers 1 --save
 	$(BIN)/nbdev-clean
 	$(BIN)/python docs/readme.py
+	$(BIN)/python docs/advice.py
 
 clean:
 	rm -rf $(DONE) _site _site_src jupyter_execute build *.egg-info

@@ -24,7 +24,7 @@ ftkit looks for most of these itself. `ftkit train` prints at most three lines b
 the panel show them too, under *What to try next*. Nothing is printed if nothing is known to help. A setting is never
 advised from test rows: they say only whether there are enough of them, and which rung is as good.
 
-## How each is recognised
+## How each is recognised, and why the change helps
 
 {signs}
 
@@ -41,9 +41,9 @@ def main():
 def make_page() -> str:
     "Return the page"
     keys = [", ".join(f"`{key}`" if key in KEYS else key for key in s.key.split(", ")) for s in SYMPTOMS]
-    rows = [(s.name, key, mark_code(s.first), mark_code(s.why)) for s, key in zip(SYMPTOMS, keys)]
-    signs = [(s.name, mark_code(s.sign)) for s in SYMPTOMS]
-    heads = ("you see", "change", "try first", "why"), ("you see", "a run shows it if")
+    rows = [(s.name, key, mark_code(s.first)) for s, key in zip(SYMPTOMS, keys)]
+    signs = [(s.name, mark_code(s.sign), mark_code(s.why)) for s in SYMPTOMS]
+    heads = ("you see", "change", "try first"), ("you see", "a run shows it if", "why the change helps")
     return PAGE.format(table=make_table(heads[0], rows), signs=make_table(heads[1], signs))
 
 

@@ -151,6 +151,7 @@ def adapt_prose(text: str) -> str:
     )
     text = text.replace(COLAB_BADGE, "colab-badge.svg")
     text = re.sub(r"!\[([^\]]*)\]\(https?:[^)]+\)", r"\1", text)
+    text = re.sub(r"(?<=\]\()\.\./docs/(?=[\w-]+\.md\))", "", text)  # a page of the site
     return re.sub(r"(?<=\]\()\.\./", f"{REPOSITORY}/blob/main/", text)
 
 

@@ -7,6 +7,7 @@ Modules:
 - `ftkit.checks.near`: Near duplicates: all pairs of texts whose sets of 5-character shingles have a Jaccard similarity of 0.7 or more.
 - `ftkit.checks.preflight`: What is checked before anything trains: each check says what was seen, why it matters, and what to write instead.
 - `ftkit.checks.suspicious`: Labels that are probably wrong: a cheap model, asked about rows that it was not trained on, is sure of another one.
+- `ftkit.checks.targets`: What `ftkit check` asks of rows with several labels or with numbers, in place of the checks on single labels.
 - `ftkit.files.annotations`: Exports of annotation tools as plain columns: Label Studio, doccano, Prodigy, Argilla.
 - `ftkit.files.atomic`: Atomic writes: a reader sees the old file or the new one, never a part of it.
 - `ftkit.files.columnar`: Typed sources as text: Parquet, Arrow, Excel, databases, and objects of Python such as a DataFrame or a Dataset.
@@ -26,9 +27,12 @@ Modules:
 - `ftkit.runs.folder`: The files of a run. Every view is rebuilt from them.
 - `ftkit.serving.docker`: A run as a container image: Dockerfile, compose file, pinned requirements, the model and ftkit itself.
 - `ftkit.serving.drift`: Tests for drift on arrays: are new rows draws from the same distribution as the reference rows?
+- `ftkit.serving.int8`: Weights in 8 bits for torch on a CPU, stored as safetensors: no pickle is written or opened.
+- `ftkit.serving.layers`: Fewer layers: some blocks of a fine-tuned model are kept, and one more epoch lets it get used to that.
 - `ftkit.serving.monitor`: Whether new texts are still like those that a run was validated on: `ftkit monitor RUN FILE`.
 - `ftkit.serving.parts`: Predictions for files of many millions of rows: in parts that survive a kill, in shards for several machines.
 - `ftkit.serving.queueing`: Requests wait in a queue; one thread answers them with the functions behind `Run.predict`, the oldest first.
+- `ftkit.serving.shrink`: A smaller or faster form of a run's model, and what that cost: size, speed, score with a verdict.
 - `ftkit.settings`: One experiment as a value: typed keys, one section per step, read from and written to `settings.ini`.
 - `ftkit.tasks.base`: What a task is: one value, chosen once in `fine_tune` and handed down. No module below asks for its name.
 - `ftkit.tasks.chat`: From conversations to tokens: what the model reads, and which tokens it is trained on.
@@ -38,6 +42,7 @@ Modules:
 - `ftkit.tasks.regression`: A number for each text: stars, a score, a price.
 - `ftkit.tasks.resampling`: Intervals and verdicts by resampling rows: for any score that is a function of sums over the rows.
 - `ftkit.tasks.text_scores`: Scores of generated texts against their references, and of the loss on them, each with an interval from the rows.
+- `ftkit.views.advice`: What to do when: what a run's own files show to be wrong, and the key to change first.
 - `ftkit.views.console`: Where lines go: stderr of a terminal, the output of a cell in a notebook."""
 
 import importlib

@@ -772,6 +772,7 @@ def hold_out(
         missed = len(held) / whole
         if notes is not None and abs(missed - sizes[split]) > 0.02:
             why = explain_share(rows, share, target, None if time_column else group_rows(rows.texts, groups, alike))
+            why = why or f"{whole:,} rows are few, and each split takes some of every {target.word}"
             notes.append(f"the {split} rows are {missed:.0%} of all, not {sizes[split]:.0%}: {why}")
     return missing
 
@@ -782,13 +783,12 @@ def explain_share(
     target: "OneLabel",  # what the label column holds
     members: list[list[int]] | None,  # from `group_rows`; None: split by time, which no row holds back
 ) -> str:
-    "Return why a split missed its share: rows that stay together, or so few rows that shares are rough"
+    "Return why a split missed its share if rows that stay together are the reason; empty if few rows are"
     names = Counter(target.strata(rows.labels) if members else [""] * len(rows.labels))
     singles = sum(max(1, round(share * count)) for count in names.values()) / len(rows.labels)
     if members and len(members) < len(rows.labels) and abs(singles - share) <= 0.02:
         return "duplicates and groups stay together"
-    some = f", and each split takes some of every {target.word}" if len(names) > 1 else ""
-    return f"{len(rows.labels):,} rows are few{some}"
+    return ""
 
 # %% ../nbs/03_data.ipynb #e024
 def column_of(

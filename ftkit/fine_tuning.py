@@ -420,8 +420,9 @@ class Run(RunFolder):
         return [Verdict(**verdict) for verdict in self.record["verdicts"] or []]
 
     def open_model(self):
-        "Return the fine-tuned model and its tokenizer"
-        return self.task.open_model(str(self.model_folder))
+        "Return the fine-tuned model, on the device of this machine, and its tokenizer"
+        model, tokenizer = self.task.open_model(str(self.model_folder))
+        return model.to(pick_device()), tokenizer
 
     def predict(
         self,

@@ -11,6 +11,7 @@ __all__ = ['load_tokenizer', 'check_vocabulary', 'tokenize', 'fit_length', 'with
 
 # %% ../nbs/04_tokenizer.ipynb #c003
 import sys
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -92,19 +93,19 @@ def tokenize(
     Also `token_type_ids` if texts are pairs and the model tells their parts apart by it
     """
     limit = fit_length(max_seq_length, tokenizer)
-    splits = [*data.values()] if isinstance(data, DatasetDict) else [data]
-    typed = takes_types(tokenizer) and any(PAIR in text for rows in splits for text in rows["text"])
+    splits = dict(data) if isinstance(data, DatasetDict) else {"rows": data}
+    typed = takes_types(tokenizer) and any(PAIR in text for rows in splits.values() for text in rows["text"])
 
     def encode_batch(batch):
         padding = "max_length" if pad_to_max_length else False
         out = encode(tokenizer, batch["text"], typed, truncation=True, max_length=limit, padding=padding)
         return {**out, "length": [sum(m) for m in out["attention_mask"]]}
 
-    columns = data["train"].column_names if isinstance(data, DatasetDict) else data.column_names
-    tokens = data.map(
-        encode_batch, batched=True, remove_columns=["text"], desc=None, load_from_cache_file=False, keep_in_memory=True
-    )
-    return tokens.rename_column("label", "labels") if "label" in columns else tokens
+    how = {"batched": True, "remove_columns": ["text"], "load_from_cache_file": False, "keep_in_memory": True}
+    for name, rows in splits.items():  # a fingerprint is never used, and making one pickles the tokenizer
+        tokens = rows.map(encode_batch, desc=None, new_fingerprint=uuid4().hex, **how)
+        splits[name] = tokens.rename_column("label", "labels") if "label" in tokens.column_names else tokens
+    return DatasetDict(splits) if isinstance(data, DatasetDict) else splits["rows"]
 
 # %% ../nbs/04_tokenizer.ipynb #w002
 def fit_length(

@@ -59,7 +59,9 @@ class Handler(BaseHTTPRequestHandler):
             for p in files
         ]
         if verb == "tree":
-            return self.send_json([r for r in rows if r["path"].startswith((below or "").strip("/"))])
+            folders = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_dir()]
+            tree = rows + [{"type": "directory", "path": path, "size": 0, "oid": COMMIT} for path in folders]
+            return self.send_json([r for r in tree if r["path"].startswith((below or "").strip("/"))])
         if verb == "paths-info":
             wanted = json.loads(body or b"{}").get("paths", [])
             return self.send_json([r for r in rows if r["path"] in wanted])

@@ -87,9 +87,10 @@ def mend_by_hand(
     finding: Finding,  # of a check that single labels have too
 ) -> Finding:
     "Return a finding without a fix that serves single labels alone: `clean` and ignore_labels"
-    if "clean(" in finding.fix:
-        return replace(finding, fix="correct the file")
-    return replace(finding, fix="take them out of the file") if "ignore_labels" in finding.fix else finding
+    if "labels={" in finding.fix:
+        return replace(finding, fix="write them in one way")
+    alone = "clean(" in finding.fix or "ignore_labels" in finding.fix
+    return replace(finding, fix="take them out of the file") if alone else finding
 
 
 def examine_chats(

@@ -61,16 +61,17 @@ def find_unlikely(
     """
     rows = [i for i, text in enumerate(texts) if isinstance(text, str) and not is_blank(text) and lists[i] is not None]
     names = names[:MOST_LABELS]
-    most_rows = min(most_rows, MOST_SCORES // max(2 * len(names), 1))
+    most_rows = min(most_rows, MOST_SCORES // max(4 * len(names), 1))  # a model for each label
     if len(rows) > most_rows:
         rows = sorted(random.Random(seed).sample(rows, most_rows))
     normal, found = [normalise(texts[i]) for i in rows], []
+    features = make_features(normal) if rows else None
     for name in names:
         has = np.array([name in lists[i] for i in rows], dtype=int)
         counts = [len({text for text, h in zip(normal, has) if h == side}) for side in (0, 1)]
         if min(counts) < FEWEST:
             continue
-        scores = calibrate(cross_validate(normal, has, 2, seed), has)
+        scores = calibrate(cross_validate(normal, has, 2, seed, features), has)
         prior = np.log(np.bincount(has, minlength=2) / len(has))
         places = np.arange(len(rows))
         gaps = scores[places, 1 - has] - scores[places, has] - np.maximum(prior[1 - has] - prior[has], 0)
@@ -142,6 +143,7 @@ def cross_validate(
     given: np.ndarray,  # (texts,) label ids
     labels: int,  # how many there are
     seed: int,  # of the folds
+    features=None,  # of the texts, if they are known
 ) -> np.ndarray:
     """Return log probabilities (texts, labels), each from a model that was not trained on that text.
 
@@ -151,7 +153,8 @@ def cross_validate(
     from sklearn.linear_model import LogisticRegression
 
     number, passes = EFFORT[len(texts) < MANY]
-    features, scores = make_features(texts), np.zeros((len(texts), labels))
+    features = make_features(texts) if features is None else features
+    scores = np.zeros((len(texts), labels))
     folds = make_folds(texts, given, number, seed)
     for fold in range(number):
         held_out = folds == fold

@@ -244,7 +244,7 @@ def serve(args):
 
     quiet_libraries()
     options = {"token": token, "hosts": pick_hosts(args.host), "takes_feedback": args.feedback}
-    serve(args.run and folder, runs_dir, sock, tell, args.batch_size, log_texts=args.log_texts, **options)
+    serve(folder if args.run else None, runs_dir, sock, tell, args.batch_size, log_texts=args.log_texts, **options)
 
 
 def add_new(parser):

@@ -238,9 +238,10 @@ def find_indicator_columns(
     found = [n for n, values in seen.items() if values and any(values <= pair for pair in zero_one)]
     vary = [n for n in found if len(seen[n]) == 2]
     has_text = any(is_text(values) for n, values in table.columns.items() if n not in found)
-    if not has_text or len(vary) < 2:
+    if not has_text or not vary:
         return []
-    return [n for n in table.columns if n in found or is_nearly_zero_one(table.columns[n], zero_one)]
+    nearly = [n for n, values in table.columns.items() if n not in found and is_nearly_zero_one(values, zero_one)]
+    return [n for n in table.columns if n in found or n in nearly] if len(vary) + len(nearly) >= 2 else []
 
 
 def is_nearly_zero_one(

@@ -1,7 +1,7 @@
 """Weights in 8 bits for torch on a CPU, stored as safetensors: no pickle is written or opened.
 
 Every linear layer keeps whole numbers from -128 to 127 with a scale for each output; activations are rounded while
-the model runs (dynamic quantization). Embeddings stay float32. `NAME.weight` is int8, `NAME.scale` is float32.
+the model runs (dynamic quantization). Embeddings stay float32. `NAME.weight` is int8, `NAME.int8_scale` is float32.
 """
 
 import warnings
@@ -22,7 +22,7 @@ from ftkit.files.safety import loading
 from ftkit.serving.predict import check_complete
 from ftkit.training.hardware import pick_attention
 
-WEIGHTS = "model.int8.safetensors"
+WEIGHTS, SCALE = "model.int8.safetensors", ".int8_scale"
 
 
 def quantize(
@@ -77,9 +77,10 @@ def save_int8(
     for name, layer in find_quantized(model).items():
         weight = layer.weight()
         tensors[f"{name}.weight"] = weight.int_repr()
-        tensors[f"{name}.scale"] = weight.q_per_channel_scales().float()
+        tensors[name + SCALE] = weight.q_per_channel_scales().float()
         if layer.bias() is not None:
             tensors[f"{name}.bias"] = layer.bias().detach()
+    model.config.architectures = [type(model).__name__]  # the class that `open_int8` makes
     model.config.save_pretrained(folder)
     if model.can_generate():
         model.generation_config.save_pretrained(folder)
@@ -91,27 +92,34 @@ def open_int8(
 ) -> PreTrainedModel:
     "Return the model, ready to predict. Raises `UserError` if the folder is not as `save_int8` writes it"
     with loading(str(folder)):
-        config = AutoConfig.from_pretrained(
-            folder, trust_remote_code=False, attn_implementation=pick_attention() or "eager"
-        )
+        model = make_model(folder)
+        use_linear(model)
+        model.tie_weights()
         tensors = load_file(folder / WEIGHTS)
+        scaled = [name.removesuffix(SCALE) for name in tensors if name.endswith(SCALE)]
+        scales = {name: tensors.pop(name + SCALE) for name in scaled}
+        own = {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[0] not in scales}
+        check_complete(find_missing(model, own, scales) | find_unpaired(tensors, scales), folder)
+        model.load_state_dict(own, strict=False)
+        with keep_quiet():
+            for name, scale in scales.items():
+                model.set_submodule(name, make_layer(tensors[f"{name}.weight"], scale, tensors.get(f"{name}.bias")))
+        if model.can_generate() and (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
+    return model.eval()
+
+
+def make_model(
+    folder: Path,  # with config.json
+) -> PreTrainedModel:
+    "Return a model with new weights, which are drawn without touching the random numbers of others"
+    keys = {"trust_remote_code": False, "attn_implementation": pick_attention() or "eager"}
+    config = AutoConfig.from_pretrained(folder, **keys)
     kind = getattr(transformers, str((config.architectures or [None])[0]), None)
     if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel)):
         raise UserError(f"{folder}: its config.json names no model of Transformers. Export it again.")
-    with torch.random.fork_rng():  # new weights are drawn, and replaced
-        model = kind(config)
-    use_linear(model)
-    model.tie_weights()
-    scales = {name.removesuffix(".scale"): tensors.pop(name) for name in list(tensors) if name.endswith(".scale")}
-    own = {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[0] not in scales}
-    check_complete(find_missing(model, own, scales), folder)
-    model.load_state_dict(own, strict=False)
-    with keep_quiet():
-        for name, scale in scales.items():
-            model.set_submodule(name, make_layer(tensors[f"{name}.weight"], scale, tensors.get(f"{name}.bias")))
-    if model.can_generate() and (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
-    return model.eval()
+    with torch.random.fork_rng():
+        return kind(config)
 
 
 def find_missing(
@@ -124,6 +132,15 @@ def find_missing(
     stored = {places[name].data_ptr() for name in own if name in places}
     wanted = [name for name in model.state_dict() if name.rpartition(".")[0] not in scales]
     return {name for name in wanted if places[name].data_ptr() not in stored}
+
+
+def find_unpaired(
+    tensors: dict,  # name -> tensor, as stored, without scales
+    scales: dict,  # name of a layer in 8 bits -> its scale
+) -> set[str]:
+    "Return the scales of weights in 8 bits that were not stored, and the weights of scales"
+    names = {name.rpartition(".")[0] for name, tensor in tensors.items() if tensor.dtype == torch.int8}
+    return {name + SCALE for name in names - set(scales)} | {f"{name}.weight" for name in set(scales) - names}
 
 
 def make_layer(

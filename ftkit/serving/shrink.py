@@ -1,8 +1,8 @@
 """A smaller or faster form of a run's model, and what that cost: size, speed, score with a verdict.
 
 `shrunk.json` next to the model has all figures. What was converted is compared with the original on the validation
-rows: nothing was chosen on them for it. What was trained again chose its layers and its epoch there, so the verdict on
-it is on the test rows, which counts as an evaluation on them.
+rows: nothing was chosen on them for it. What was trained again chose its layers there, so the verdict on it is on the
+test rows, which counts as an evaluation on them.
 """
 
 import logging

@@ -46,6 +46,12 @@ def test_exported_function_has_an_entry(site):
     assert entry is not None and "max_train_samples" in entry.parent.get_text()
 
 
+def test_first_use_of_a_term_leads_to_the_glossary(site):
+    links = read_page(site, "04_tokenizer.html").select('a[href="glossary.html#term-pad-token"]')
+    assert [link.get_text() for link in links] == ["pad token"]
+    assert read_page(site, "glossary.html").find(id="term-pad-token")
+
+
 def test_site_fetches_nothing(site):
     for file in site.glob("*.html"):
         soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")

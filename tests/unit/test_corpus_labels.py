@@ -218,6 +218,7 @@ ANNOTATIONS = [
         "indicators.csv",
         "text,pos,neg\n" + "".join(f'"{t}",{int(x == "pos")},{int(x == "neg")}\n' for t, x in ROWS),
         says="label_column_name|several labels",
+        by_check=False,
     ),
     Case("A7", "spans.jsonl", join_json(relabelled(lambda i, x: [[0, 5, "PER"]])), says="span|sequence labelling"),
     Case(

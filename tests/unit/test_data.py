@@ -135,3 +135,20 @@ def test_near_duplicates_share_a_side_only_if_asked(together):
     leaks = find_repeats(list(data["train"]["text"]), list(data["test"]["text"])).count()[1]
     assert (leaks["near"] == 0) == together and leaks["exact"] == leaks["normalised"] == 0
     assert len(data["test"]) == pytest.approx(30, abs=3) and {*data["test"]["label"]} == {0, 1}
+
+
+FEW = "16 rows are few, and each split takes some of every label"
+
+
+@pytest.mark.parametrize(
+    ("n", "labels", "author", "why"),
+    [
+        (16, 4, lambda i: i, FEW),
+        (16, 4, lambda i: 0 if i in (0, 4) else i, FEW),  # two rows that stay together change nothing
+        (200, 2, lambda i: i // 40, "duplicates and groups stay together"),
+    ],
+)
+def test_missed_share_has_its_reason(n, labels, author, why):
+    rows = [{"text": f"a text with number {i}", "label": f"label {i % labels}", "by": author(i)} for i in range(n)]
+    notes = [note for note in load_data(rows, group_column_name="by")[1]["notes"] if "of all, not" in note]
+    assert notes and all(note.endswith(f": {why}") for note in notes), notes

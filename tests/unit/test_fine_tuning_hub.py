@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from hub import serve
 
@@ -57,6 +58,45 @@ def test_preset_runs_from_a_hub(tmp_path, ftkit, tiny):
     assert record["data"]["test"]["rows"] == 45
     assert set(record["baselines"]) == {"majority", "tfidf", "zero_shot", "few_shot", "frozen"}
     assert any("gpt2/resolve" in r for r in requests) and any("tweet_sentiment_extraction" in r for r in requests)
+
+
+def fill_hub_with_instructions(root, tiny, n: int = 60) -> None:
+    "A Hub with `gpt2` (the tiny one: random weights) and instructions in the layout of Alpaca: a third have an input"
+    shutil.copytree(tiny, root / "models" / "gpt2")
+    folder = root / "datasets" / "tatsu-lab" / "alpaca" / "data"
+    folder.mkdir(parents=True)
+    rows = pd.DataFrame(
+        {
+            "instruction": [f"Name a thing that goes with number {i}." for i in range(n)],
+            "input": ["" if i % 3 else f"thing {i}" for i in range(n)],
+            "output": [f"Thing {i} goes with it." for i in range(n)],
+        }
+    )
+    rows["text"] = "### Instruction:\n" + rows.instruction + "\n\n### Response:\n" + rows.output
+    rows.to_parquet(folder / "train-00000-of-00001-a09b74b3ef9c3b56.parquet")
+
+
+@pytest.mark.slow
+def test_instruct_preset_runs_from_a_hub(tmp_path, ftkit, tiny):
+    fill_hub_with_instructions(tmp_path / "hub", tiny)
+    with serve(tmp_path / "hub") as (address, requests):
+        env = {
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(tmp_path / "cache"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        few = ("--num_train_epochs", 1, "--max_new_tokens", 8)
+        done = ftkit("train", "--preset", "gpt2-instruct", *few, "--json", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["status"], record["task"], record["headline"]) == ("finished", "text-generation", "loss")
+    assert [record["data"][split]["rows"] for split in ("train", "validation", "test")] == [48, 6, 6]
+    assert set(record["baselines"]) == {"copy", "nearest", "zero_shot", "few_shot"}
+    assert record["metrics"]["test"]["loss"]["n"] == 6
+    said = (tmp_path / "runs" / record["run"].split("/")[-1] / "report.html").read_text()
+    assert "Name a thing that goes with number" in said
+    assert any("gpt2/resolve" in r for r in requests) and any("alpaca/resolve" in r for r in requests)
 
 
 @pytest.mark.parametrize("key", ["dataset_name", "model_name_or_path"])
