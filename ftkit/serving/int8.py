@@ -105,7 +105,7 @@ def open_int8(
             for name, scale in scales.items():
                 model.set_submodule(name, make_layer(tensors[f"{name}.weight"], scale, tensors.get(f"{name}.bias")))
         if model.can_generate() and (folder / "generation_config.json").is_file():
-            model.generation_config = GenerationConfig.from_pretrained(folder)
+            model.generation_config = GenerationConfig.from_pretrained(folder, trust_remote_code=False)
     return model.eval()
 
 
@@ -113,8 +113,8 @@ def make_model(
     folder: Path,  # with config.json
 ) -> PreTrainedModel:
     "Return a model with new weights, which are drawn without touching the random numbers of others"
-    keys = {"trust_remote_code": False, "attn_implementation": pick_attention() or "eager"}
-    config = AutoConfig.from_pretrained(folder, **keys)
+    attention = pick_attention() or "eager"
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, attn_implementation=attention)
     kind = getattr(transformers, str((config.architectures or [None])[0]), None)
     if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel)):
         raise UserError(f"{folder}: its config.json names no model of Transformers. Export it again.")

@@ -146,7 +146,10 @@ def advise_run(
     "Return what to change, the most useful first, at most `MOST`; empty if nothing is known to help"
     evidence, found = Evidence(record, history, settings), []
     for symptom in SYMPTOMS:
-        seen = symptom.find and symptom.find(evidence)
+        try:
+            seen = symptom.find and symptom.find(evidence)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            continue  # a stranger's record may hold anything: then nothing is known
         if seen and seen[1] not in [advice.change for advice in found]:
             found.append(Advice(symptom.name, *seen, symptom.why))
     return found[:MOST]
@@ -278,7 +281,7 @@ def find_fall(e: Evidence) -> tuple[str, str] | None:
 
 def find_few(e: Evidence) -> tuple[str, str] | None:
     level, rows = 1 - e.settings.confidence_level, e.rows("test")
-    undecided = [v for v in e.record["verdicts"] or [] if v["metric"] in SHARES and decide(e, v) is None]
+    undecided = [v for v in e.record["verdicts"] or [] if v.get("metric") in SHARES and decide(e, v) is None]
     gap = smallest_gap(rows, level)
     if not undecided or gap <= WIDE_GAP:
         return None
@@ -294,7 +297,7 @@ def find_few(e: Evidence) -> tuple[str, str] | None:
 
 def find_tie(e: Evidence) -> tuple[str, str] | None:
     few = smallest_gap(e.rows("test"), 1 - e.settings.confidence_level) > WIDE_GAP
-    states = {v["b"]: decide(e, v) for v in e.record["verdicts"] or [] if v["a"] == "fine-tuned"}
+    states = {v["b"]: decide(e, v) for v in e.record["verdicts"] or [] if v.get("a") == "fine-tuned"}
     won, tied = ([name for name, state in states.items() if state is wanted] for wanted in (False, None))
     if is_untrained(e) or not won and (few or not tied):
         return None

@@ -219,7 +219,7 @@ FORBIDDEN = {
     ),
     "weights that may be pickles": lambda f, k: (
         f.endswith(".from_pretrained")
-        and f.split(".")[0] not in ("AutoConfig", "AutoTokenizer")
+        and f.split(".")[0] not in ("AutoConfig", "AutoTokenizer", "GenerationConfig")
         and k.get("use_safetensors") != "True"
     ),
 }

@@ -326,7 +326,7 @@ def test_command_prints_no_control_characters(finished, tmp_path, monkeypatch, c
     pd.DataFrame({f"a{payload}": [payload] * 4, f"b{payload}": ["x", "y"] * 2}).to_csv(tmp_path / "a.csv", index=False)
     monkeypatch.setattr(console, "quiet_libraries", lambda: None)
     monkeypatch.setattr(
-        Run, "predict", lambda self, texts, progress: [{"label": payload, "score": 1.0}, {"error": payload}]
+        Run, "predict", lambda self, texts, progress=None: [{"label": payload, "score": 1.0}, {"error": payload}]
     )
     here = ["--runs_dir", str(tmp_path)]
     assert main(["predict", str(finished.path), payload, payload]) == 0

@@ -69,6 +69,7 @@ def test_weights_and_rows_are_continued(first, tmp_path):
     assert "continues first from its weights" in (second.path / "model/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_grown_feedback_changes_no_rerun(first, tmp_path, capsys):
     file = judge(tmp_path / "f.jsonl")
     second = fine_tune(first.settings.replace(feedback_file=file), continue_from=first, name="second")

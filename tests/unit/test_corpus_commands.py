@@ -180,6 +180,7 @@ def test_process_reads_or_refuses(case, ftkit, tmp_path):
     check_process(case, ftkit, tmp_path / "own", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [QUOTES[0], HEADERS[10]], ids=lambda c: f"{c.kind}-{c.name}")
 def test_cold_process_reads_or_refuses(case, ftkit, tmp_path):
     check_process(case, ftkit, tmp_path / "own", {"PYTHONIOENCODING": "cp1252"})

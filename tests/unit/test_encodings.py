@@ -572,6 +572,7 @@ def test_rare_byte_far_away_decides():
     assert decode(text.encode("iso8859-15"), "x.csv").text == text
 
 
+@pytest.mark.slow
 def test_long_line_is_read_quickly():
     started = time.monotonic()
     data = b"YWJj" * 2_000_000 + " café bien sûr, déjà vu à l'hôtel".encode("cp1252")

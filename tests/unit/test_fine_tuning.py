@@ -42,6 +42,7 @@ def test_predictions_keep_row_order(tiny, tmp_path, strategy):
         assert np.allclose([list(a["scores"].values()) for a in answers], softmax(np.stack(rows.logits)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_weights_ignore_evaluation_and_random_state(tiny, tmp_path):
     def final(name, stray=0, **keys):
         torch.rand(1 + stray)

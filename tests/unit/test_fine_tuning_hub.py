@@ -99,6 +99,7 @@ def test_instruct_preset_runs_from_a_hub(tmp_path, ftkit, tiny):
     assert any("gpt2/resolve" in r for r in requests) and any("alpaca/resolve" in r for r in requests)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["dataset_name", "model_name_or_path"])
 def test_unknown_hub_name_is_refused(unknown_names, key):
     code, error = unknown_names[key]

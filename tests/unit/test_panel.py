@@ -708,6 +708,7 @@ def test_nothing_of_another_run_stays(finished, worker):
     assert result.message.value == "" and result.explorer.rows is not None
 
 
+@pytest.mark.slow
 def test_a_refused_resume_says_why(own, make_panel):
     runs = own / "runs"
     run = RunFolder(runs / "small")

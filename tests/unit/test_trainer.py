@@ -110,6 +110,7 @@ def test_limit_of_the_model_is_kept(tiny, tmp_path, caplog):
         fine_tune(Settings(max_seq_length=2), small_dataset(), tmp_path, "y")
 
 
+@pytest.mark.slow
 def test_unknown_script_is_reported(tmp_path, caplog):
     words = {"ก": "สวัสดีครับ", "ข": "ขอบคุณมาก", "en": "good morning"}
     rows = [{"text": f"{word} {i}", "label": label} for i in range(20) for label, word in words.items()]
