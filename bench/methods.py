@@ -32,7 +32,7 @@ from ftkit.training.hardware import describe_machine, read_peak_memory, reset_pe
 from ftkit.views.console import quiet_libraries
 
 HERE = Path(__file__).resolve().parent
-RATES = {  # classification: as in lesson 09; generation: by hand, none was searched for
+RATES = {  # by hand, none was searched for
     CLASSIFICATION: {"full": 2e-4, "lora": 3e-3, "ia3": 1e-2, "prefix": 1e-2, "prompt": 1e-2},
     GENERATION: {"full": 1e-4, "lora": 1e-3, "ia3": 8e-3, "prefix": 1e-2, "prompt": 3e-2},
 }
