@@ -17,13 +17,14 @@ INSTALL = '''#| include: false
 import sys
 
 if "google.colab" in sys.modules:  # Colab brings torch and transformers along; nothing happens anywhere else
-    %pip install -q "ftkit[starter] @ git+{address}"'''
+    %pip install -q "ftkit[{extras}] @ git+{address}"'''
+EXTRAS = {"14_serving.ipynb": "starter,serve,shrink"}  # of a notebook, if it needs more than the starter
 
 
 def make_header(path: Path) -> tuple[str, str]:
     "Return the badge and the install cell of a notebook"
     badge = BADGE.format(repository=REPOSITORY.removeprefix("https://github.com/"), name=path.name)
-    return badge, INSTALL.format(address=REPOSITORY)
+    return badge, INSTALL.format(address=REPOSITORY, extras=EXTRAS.get(path.name, "starter"))
 
 
 def add_header(path: Path):

@@ -575,9 +575,14 @@ def describe_judged(
     found: dict,  # from `add_judged`
 ) -> list[str]:
     "Return notes on what was added to the training rows, and on held-out rows that somebody judged otherwise"
-    left = f"{found['uncorrected']:,} without a correction, {found['known']:,} that are training rows already, "
-    left += f"{found['held_out']:,} whose text is a validation or test row"
-    notes = [f"{found['added']:,} judged answers were added to the training rows; left out: {left}"]
+    reasons = {
+        "uncorrected": "without a correction",
+        "known": "that are training rows already",
+        "held_out": "whose text is a validation or test row",
+    }
+    left = [f"{found[key]:,} {why}" for key, why in reasons.items() if found[key]]
+    more = f"; left out: {', '.join(left)}" if left else ""
+    notes = [f"{found['added']:,} judged answers were added to the training rows{more}"]
     for split in ("validation", "test"):
         if other := [row for row in found["disputed"] if row["split"] == split]:
             first = f"{other[0]['text'][:60]!r} ({other[0]['label'][:40]}, judged {other[0]['judged'][:40]})"

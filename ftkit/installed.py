@@ -2,8 +2,11 @@
 
 import importlib
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+
+from ftkit.errors import UserError
 
 
 def import_installed(
@@ -25,3 +28,13 @@ def import_installed(
         sys.path[:] = before
         if loaded is not None:  # the script keeps its name for the program
             sys.modules[name] = loaded
+
+
+def check_installed(
+    what: str,  # that needs them, as the user named it
+    extra: str,  # of ftkit, which brings them
+    *packages: str,  # names as they are imported
+) -> None:
+    "Raise `UserError` if a package is not installed"
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise UserError(f"{what} needs {', '.join(missing)}, not installed here. Run: pip install 'ftkit[{extra}]'")

@@ -213,12 +213,13 @@ def add_serve(parser):
 
 def serve(args):
     "Serve a finished run over HTTP, or check that what is served is what was evaluated"
+    from ftkit.installed import check_installed
     from ftkit.runs.folder import RunFolder, find_run
-    from ftkit.serving.address import bind, check_installed, make_url, pick_hosts, read_token
+    from ftkit.serving.address import NEEDED, bind, make_url, pick_hosts, read_token
     from ftkit.serving.promotion import find_promoted
     from ftkit.views.console import quiet_libraries
 
-    check_installed()
+    check_installed("serve", "serve", *NEEDED)
     runs_dir = find_runs_dir(args)
     folder = find_run(args.run, runs_dir) if args.run else find_promoted(runs_dir)
     if folder is None:

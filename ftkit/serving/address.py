@@ -4,19 +4,12 @@ import errno
 import ipaddress
 import os
 import socket
-from importlib.util import find_spec
 
 from ftkit.errors import UserError
 
+NEEDED = ("fastapi", "uvicorn", "prometheus_client")  # packages of a server
 TOKEN = "FTKIT_SERVE_TOKEN"  # the environment variable
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")  # names of this machine that only it can reach
-
-
-def check_installed() -> None:
-    "Raise `UserError` if the packages of a server are missing"
-    missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if find_spec(name) is None]
-    if missing:
-        raise UserError(f"serve needs {', '.join(missing)}. Run: pip install 'ftkit[serve]'")
 
 
 def is_loopback(

@@ -45,6 +45,10 @@ ERRORS = {  # status -> when a request gets it
     422: "the body is JSON and not a question, or none of its texts can be answered",
     503: "too many texts wait already (the header Retry-After has seconds), or a judgement could not be kept",
 }
+FORMS = {  # path -> what a body looks like
+    "/predict": 'Send {"text": "one"} or {"texts": ["one", "two"]}.',
+    "/feedback": 'Send {"text": "…", "answer": "…", "mark": "good" or "bad", "corrected": "…" or null}.',
+}
 logger = logging.getLogger(__name__)
 router, feedback_router = APIRouter(), APIRouter()
 
@@ -246,8 +250,9 @@ async def refuse_body(request: Request, error: RequestValidationError) -> JSONRe
         return JSONResponse({"error": f"the body is not JSON ({one_line(first['ctx']['error'])})."}, 400)
     names = {*Question.model_fields, *Judgement.model_fields, "role", "content"}
     place = ".".join(str(part) for part in first["loc"][1:] if isinstance(part, int) or part in names)
-    message = f"{place or 'the body'}: {first['msg']}"
-    return JSONResponse({"error": one_line(message)}, 422)
+    what = "has a key that is not known" if first["type"] == "extra_forbidden" else first["msg"]
+    message = f"{place or 'the body'}: {what}. {FORMS.get(request.url.path, '')}"
+    return JSONResponse({"error": one_line(message.strip())}, 422)
 
 
 async def refuse_request(request: Request, error: HTTPException) -> JSONResponse:

@@ -186,25 +186,34 @@ def pin_requirements(
     versions: dict[str, str],  # that a run recorded: these win
     extras: tuple[str, ...] = ("serve",),  # of ftkit
 ) -> list[str]:
-    "Return `name==version` of all that ftkit needs, and that needs in turn, as it is installed here"
+    """Return `name==version` of all that ftkit needs, and that needs in turn, as it is installed here.
+
+    Raises `UserError` if a package that ftkit itself needs for this is not installed: it has no version to pin
+    """
     recorded = {canonicalize_name(name): number for name, number in versions.items()}
-    found, left, seen = {}, [("ftkit", frozenset(extras))], set()
+    found, left, seen, missing = {}, [("ftkit", frozenset(extras), "")], set(), []
     while left:
-        name, wanted = left.pop()
+        name, wanted, parent = left.pop()
         if (name, wanted) in seen:
             continue
         seen.add((name, wanted))
         try:
             installed = distribution(name)
         except PackageNotFoundError:
-            continue  # of another platform, or an extra that is not installed
+            missing += [name] if parent == "ftkit" else []  # others are of another platform
+            continue
         if name != "ftkit":
             found[name] = (recorded.get(name) or installed.version).partition("+")[0]
         for line in list_own_requirements() if name == "ftkit" else installed.requires or []:
             needed = Requirement(line)
             marks = [{"extra": extra} for extra in (*wanted, "")]
             if needed.marker is None or any(needed.marker.evaluate(mark) for mark in marks):
-                left.append((canonicalize_name(needed.name), frozenset(needed.extras)))
+                left.append((canonicalize_name(needed.name), frozenset(needed.extras), name))
+    if missing:
+        raise UserError(
+            f"{', '.join(sorted(missing))}: not installed here, so there is no version to write into requirements.txt. "
+            f"Run: pip install 'ftkit[{','.join(extras)}]'"
+        )
     return sorted(f"{name}=={number}" for name, number in found.items() if not name.startswith(NOT_SERVED))
 
 

@@ -30,7 +30,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ftkit.data import named_columns, rows_sha256, sample
+from ftkit.data import named_columns, read_source, rows_sha256, sample
 from ftkit.errors import UserError
 from ftkit.files.rows import Table
 from ftkit.intervals import Interval
@@ -88,13 +88,14 @@ logger = logging.getLogger(__name__)
 
 def monitor(
     run,  # a `Run` that has a model and predictions
-    table: Table,  # new rows, perhaps with labels
+    rows,  # new ones, perhaps with labels: a file, or rows from Python
     text_column_name: str | None = None,  # default: that of the training rows
     label_column_name: str | None = None,  # default: that of the training rows, if it is there
     opened: tuple | None = None,  # model, tokenizer and function of the features, if they are open
     progress=None,  # called with a number of rows as they are answered
 ) -> dict:
     "Compare new rows with the run's validation rows. Raises `UserError` if either are too few"
+    table = rows if isinstance(rows, Table) else read_source(rows)["train"]
     known = read_validation(run)
     reference = unique(list(map(show_prompt, known["text"])))
     if len(reference) < FEWEST:

@@ -3,7 +3,6 @@
 import logging
 import warnings
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -13,18 +12,11 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ftkit.errors import UserError, is_out_of_memory
 from ftkit.files.safety import loading
+from ftkit.installed import check_installed
 from ftkit.tokenizer import takes_types
 
 GRAPH = "model.onnx"
 NEEDED = ("onnxruntime", "onnx", "onnxscript")
-
-
-def check_installed(
-    *packages: str,  # that are needed
-) -> None:
-    "Raise `UserError` if a package is not installed"
-    if missing := [name for name in packages if find_spec(name) is None]:
-        raise UserError(f"onnx needs {', '.join(missing)}, which is not installed. Run: pip install 'ftkit[shrink]'")
 
 
 class Logits(nn.Module):
@@ -49,7 +41,7 @@ def save_onnx(
     int8: bool = False,  # store the weights in 8 bits
 ) -> None:
     "Write model.onnx and the configuration. Raises `UserError` if the model cannot be exported"
-    check_installed(*NEEDED)
+    check_installed("onnx", "shrink", *NEEDED)
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if takes_types(tokenizer) else [])]
     example = tokenizer(
         ["a short text", "a text that is longer than the first one"], padding=True, return_tensors="pt"
@@ -116,7 +108,7 @@ class OnnxClassifier:
         self,
         folder: Path,  # that `save_onnx` wrote
     ):
-        check_installed("onnxruntime")
+        check_installed("onnx", "shrink", "onnxruntime")
         from onnxruntime import InferenceSession, SessionOptions
 
         options = SessionOptions()

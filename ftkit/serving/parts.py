@@ -97,17 +97,14 @@ class Predictor:
 
     @property
     def identity(self) -> dict:
-        "What makes the run's answers: its weights, its settings, the configuration of its model"
+        "Return what makes the run's answers: its weights, its settings, the configuration of its model"
         files = {name: sha256_file(self.run.path / name) for name in ("settings.ini", "model/config.json")}
         return {"weights": self.run.record["weights"]["final_sha256"], **files}
 
     @cached_property
-    def model(self):
-        "The model on the fastest device, and its tokenizer"
-        from ftkit.training.hardware import pick_device
-
-        model, tokenizer = self.run.open_model()
-        return model if hasattr(model.config, "quantization_config") else model.to(pick_device()), tokenizer
+    def model(self) -> tuple:
+        "Return the model and its tokenizer"
+        return self.run.open_model()
 
     def read(
         self,

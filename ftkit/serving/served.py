@@ -55,7 +55,6 @@ def open_served(
     "Open the model of a run and let it answer once. Raises `UserError` if it cannot be served"
     run.check_finished()
     record, settings, (model, tokenizer) = run.record, run.settings, run.open_model()
-    model.to(pick_device())
     sha256, trained = weights_sha256(model), record["weights"]["final_sha256"]
     if trained and sha256 != trained:
         logger.warning(f"{run.path}: its weights are not those that it trained ({sha256[:12]}, not {trained[:12]})")

@@ -46,7 +46,7 @@ class Form:
 def write_int8(run: Run, value: str, folder: Path) -> str:
     "Write the model with weights in 8 bits"
     refuse_value("int8", value)
-    model, tokenizer = run.open_model()
+    model, tokenizer = open_on_cpu(run)
     save_int8(quantize(model), folder)
     tokenizer.save_pretrained(folder)
     return "linear layers in 8 bits for torch on a CPU, embeddings in float32"
@@ -61,7 +61,7 @@ def write_onnx(run: Run, value: str, folder: Path) -> str:
             f"{run.path}: a {run.task.name} model is called once for each token it writes, which one ONNX graph of "
             "a call does not do. Write int8 or layers=N."
         )
-    model, tokenizer = run.open_model()
+    model, tokenizer = open_on_cpu(run)
     save_onnx(model, tokenizer, folder, int8=value == "int8")
     tokenizer.save_pretrained(folder)
     return f"an ONNX graph for onnxruntime, weights in {'8 bits' if value else 'float32'}"
@@ -76,6 +76,11 @@ def write_layers(run: Run, value: str, folder: Path) -> str:
         shutil.copytree(tuned.model_folder, folder, dirs_exist_ok=True)
         epochs = tuned.settings.num_train_epochs
     return f"{int(value)} of the layers, trained for another {epochs:g} epoch"
+
+
+def open_on_cpu(run: Run) -> tuple:
+    "Return the model of a run, where every form is compared with it, and its tokenizer"
+    return run.task.open_model(str(run.model_folder))
 
 
 def open_folder(task, folder: Path):
@@ -175,7 +180,7 @@ def measure(
     trained: bool,  # whether it was trained again
 ) -> dict:
     "Return size, speed, scores and verdict of a shrunk model, as it opens from its folder"
-    original, shrunk = Answerer(run.task, *run.open_model(), run.settings), open_shrunk(folder)
+    original, shrunk = Answerer(run.task, *open_on_cpu(run), run.settings), open_shrunk(folder)
     stored, keys = run.predictions, run.settings.section("metrics")
     scores, found, looks = {}, {}, None
     for split in ("validation", "test") if trained else ("validation",):

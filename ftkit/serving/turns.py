@@ -82,12 +82,16 @@ def split_answer(
     answer: dict,  # of a model
 ) -> tuple[dict, dict[str, float]]:
     "Return what an answer says in words, and its numbers by name"
-    words, numbers = {}, {}
+    found = flatten_answer(answer)
+    numbers = {name: value for name, value in found.items() if isinstance(value, float)}
+    return {name: value for name, value in found.items() if name not in numbers}, numbers
+
+
+def flatten_answer(
+    answer: dict,  # of a model
+) -> dict[str, object]:
+    "Return the parts of an answer, those of dictionaries in it with the name before them"
+    found = {}
     for name, value in answer.items():
-        if isinstance(value, dict):
-            numbers |= {f"{name} of {k}": v for k, v in value.items()}
-        elif isinstance(value, float):
-            numbers[name] = value
-        else:
-            words[name] = value
-    return words, numbers
+        found |= {f"{name} of {k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
+    return found

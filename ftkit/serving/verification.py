@@ -14,6 +14,7 @@ from ftkit.serving.questions import CHARACTERS, ITEMS
 from ftkit.serving.queueing import Queue
 from ftkit.serving.served import open_served
 from ftkit.serving.server import in_thread, make_server
+from ftkit.serving.turns import flatten_answer
 
 MOST_DIFFERENT = 1e-5  # that a score may differ from the stored one: batches of another shape change the last digits
 
@@ -109,7 +110,7 @@ def compare_answers(
     place: str,  # for the message
 ) -> float:
     "Return the largest difference of two numbers. Raises `RunFailed` if labels differ, or a number by too much"
-    largest, mine, other = 0.0, flatten(stored), flatten(got)
+    largest, mine, other = 0.0, flatten_answer(stored), flatten_answer(got)
     for name in [*mine, *(name for name in other if name not in mine)]:
         a, b = mine.get(name), other.get(name)
         if isinstance(a, float) and isinstance(b, float | int):
@@ -122,13 +123,3 @@ def compare_answers(
         elif a != b:
             raise RunFailed(f"{place}: {one_line(name)} is {b!r} over HTTP, and {a!r} was evaluated.")
     return largest
-
-
-def flatten(
-    answer: dict,  # of a model
-) -> dict[str, object]:
-    "Return the parts of an answer, those of dictionaries in it with the name before them"
-    found = {}
-    for name, value in answer.items():
-        found |= {f"{name} of {k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
-    return found

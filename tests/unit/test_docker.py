@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 import zipfile
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ import ftkit
 from ftkit.cli.main import main
 from ftkit.errors import UserError
 from ftkit.runs.folder import RunFolder
+from ftkit.serving import docker
 from ftkit.serving.docker import export_docker, pin_requirements
 
 SECRETS = {
@@ -182,3 +184,21 @@ def test_image_is_built(exported):
     image = done.stdout.strip()
     user = subprocess.run(["docker", "run", "--rm", image, "id", "-u"], capture_output=True, text=True)
     assert user.stdout.strip() == "10001", os.environ.get("DOCKER_HOST")
+
+
+@pytest.mark.parametrize("command", [["export", "{run}", "--to", "docker", "--out", "{to}"], ["new", "{to}"]])
+def test_a_missing_package_is_named_not_left_out(trained, tmp_path, monkeypatch, capsys, command):
+    plain = docker.distribution
+
+    def without_server(name):
+        if name == "fastapi":
+            raise PackageNotFoundError(name)
+        return plain(name)
+
+    monkeypatch.setattr(docker, "distribution", without_server)
+    to = tmp_path / "to"
+    assert main([word.format(run=trained[0] / "runs/small", to=to) for word in command]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "fastapi: not installed here" in said and "pip install 'ftkit[serve" in said and not list(tmp_path.iterdir())
+    )

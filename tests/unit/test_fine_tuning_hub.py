@@ -26,6 +26,12 @@ TEXTS = {
 }
 
 
+def use_hub(address: str, folder) -> dict[str, str]:
+    "Return the environment of a process that knows this Hub alone"
+    cache = {"HF_HOME": str(folder / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    return {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", **cache}
+
+
 def fill_hub(root, tiny) -> None:
     "A Hub with `gpt2` (the tiny one: random weights) and the article's data set in its layout"
     shutil.copytree(tiny, root / "models" / "gpt2")
@@ -43,14 +49,8 @@ def fill_hub(root, tiny) -> None:
 def test_preset_runs_from_a_hub(tmp_path, ftkit, tiny):
     fill_hub(tmp_path / "hub", tiny)
     with serve(tmp_path / "hub") as (address, requests):
-        env = {
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(tmp_path / "cache"),
-            "HF_HUB_OFFLINE": "0",
-            "HF_HUB_DISABLE_XET": "1",
-        }
         few = ("--max_train_samples", 60, "--num_train_epochs", 1)
-        done = ftkit("train", "--preset", "gpt2-tweets", *few, "--json", cwd=tmp_path, env=env)
+        done = ftkit("train", "--preset", "gpt2-tweets", *few, "--json", cwd=tmp_path, env=use_hub(address, tmp_path))
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["status"] == "finished"
@@ -80,14 +80,10 @@ def fill_hub_with_instructions(root, tiny, n: int = 60) -> None:
 def test_instruct_preset_runs_from_a_hub(tmp_path, ftkit, tiny):
     fill_hub_with_instructions(tmp_path / "hub", tiny)
     with serve(tmp_path / "hub") as (address, requests):
-        env = {
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(tmp_path / "cache"),
-            "HF_HUB_OFFLINE": "0",
-            "HF_HUB_DISABLE_XET": "1",
-        }
         few = ("--num_train_epochs", 1, "--max_new_tokens", 8)
-        done = ftkit("train", "--preset", "gpt2-instruct", *few, "--json", cwd=tmp_path, env=env)
+        done = ftkit(
+            "train", "--preset", "gpt2-instruct", *few, "--json", cwd=tmp_path, env=use_hub(address, tmp_path)
+        )
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert (record["status"], record["task"], record["headline"]) == ("finished", "text-generation", "loss")
@@ -112,7 +108,7 @@ def unknown_names(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unknown")
     (folder / "hub").mkdir()
     with serve(folder / "hub") as (address, _):
-        env = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(folder / "cache"), "HF_HUB_OFFLINE": "0"}
+        env = os.environ | use_hub(address, folder)
         done = subprocess.run([sys.executable, "-c", ASK], cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not (folder / "runs").exists()

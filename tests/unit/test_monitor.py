@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from conftest import BAD, FLAT, GOOD, write_csv
+from panels import SilentWorker
 from scipy.stats import binomtest, ks_2samp, mannwhitneyu
 
 from ftkit.cli.main import main
@@ -457,19 +458,6 @@ def test_every_task_is_watched_by_what_it_answers(task, names, tiny, tmp_path):
 # --- the panel ---
 
 
-class SilentWorker:
-    "Notes the questions and answers none"
-
-    def __init__(self):
-        self.questions, self.waiting = [], {}
-
-    def ask(self, what, callback, **question):
-        self.questions.append((what, question, callback))
-
-    def close(self):
-        pass
-
-
 @pytest.fixture
 def panel(watched, monkeypatch):
     "A panel over the watched run, whose worker only notes what it is asked"
@@ -511,3 +499,11 @@ def test_the_panel_says_why_it_cannot_compare(panel, tmp_path):
     assert view.result is None
     view.on_upload({"new": ({"name": "a.csv", "content": b"review\nx\n"},)})
     assert Path(view.file.value).read_bytes() == b"review\nx\n"
+
+
+def test_rows_from_python_and_a_file_are_the_same(watched, tmp_path):
+    run, texts = Run(watched / "runs/small"), [text for text, _ in make_rows(40, 1)]
+    frame = pd.DataFrame({"review": texts})
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    found = [monitor(run, rows) for rows in (frame, str(tmp_path / "new.csv"), Table({"review": texts}))]
+    assert found[0]["tests"] == found[1]["tests"] == found[2]["tests"] and found[0]["used"] == 40

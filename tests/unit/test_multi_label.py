@@ -16,6 +16,7 @@ from conftest import write_csv
 from hypothesis import given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
+from panels import SilentWorker
 from runs import hash_file, stop_in_second_epoch
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss, precision_recall_fscore_support
 from transformers import EvalPrediction, pipeline
@@ -902,19 +903,6 @@ def test_command_trains_and_predicts(ftkit, tiny, tmp_path):
     assert [line["labels"] for line in lines] == [answer["labels"] for answer in answers]
     said = ftkit("predict", "x", "furious shouting", "", "--json", cwd=tmp_path).stdout.splitlines()
     assert set(json.loads(said[0])) == {"labels", "scores"} and json.loads(said[1]) == {"error": "the text is empty"}
-
-
-class SilentWorker:
-    "Notes the questions and answers none"
-
-    def __init__(self):
-        self.questions, self.waiting = [], {}
-
-    def ask(self, what, callback, **question):
-        self.questions.append((what, question, callback))
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

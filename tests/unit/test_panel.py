@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from conftest import small_rows, write_csv
+from panels import SilentWorker
 from processes import Command
 
 from ftkit.cli.main import COMMANDS
@@ -38,19 +39,6 @@ from ftkit.settings import KEYS, Settings, parse_value
 from ftkit.views.curves import MOST_POINTS, curve_svg, find_ticks, smooth, thin
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J"
-
-
-class SilentWorker:
-    "Notes the questions and answers none"
-
-    def __init__(self):
-        self.questions, self.waiting = [], {}
-
-    def ask(self, what, callback, **question):
-        self.questions.append((what, question, callback))
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

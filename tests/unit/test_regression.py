@@ -16,6 +16,7 @@ from conftest import write_csv
 from hypothesis import given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
+from panels import SilentWorker
 from runs import PRECISION, hash_file, stop_in_second_epoch
 from scipy.stats import spearmanr
 from sklearn.metrics import mean_absolute_error, mean_squared_error
@@ -747,19 +748,6 @@ def test_command_predicts_and_evaluates(ftkit, run, tmp_path):
     assert re.fullmatch(r"\d\.\d{3}\t'good bread'", said[0]) and said[1].startswith("error\tthe text is empty")
     done = ftkit("evaluate", "first", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["metrics"] == run.record["metrics"]["test"], done.stderr
-
-
-class SilentWorker:
-    "Notes the questions and answers none"
-
-    def __init__(self):
-        self.questions, self.waiting = [], {}
-
-    def ask(self, what, callback, **question):
-        self.questions.append((what, question, callback))
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

@@ -21,9 +21,10 @@ from transformers import (
 from ftkit.cli.main import main
 from ftkit.errors import UserError
 from ftkit.fine_tuning import Run, fine_tune
+from ftkit.installed import check_installed
 from ftkit.serving.int8 import WEIGHTS, open_int8, quantize, save_int8
 from ftkit.serving.layers import find_stacks, keep_blocks, list_choices
-from ftkit.serving.onnx import OnnxClassifier, check_installed
+from ftkit.serving.onnx import OnnxClassifier
 from ftkit.serving.shrink import describe_shrunk, open_shrunk, shrink
 from ftkit.serving.turns import compare_answers, time_turns
 
@@ -179,7 +180,7 @@ def test_adapter_and_foreign_folder_are_refused(run, tmp_path):
     with pytest.raises(UserError, match="not as ftkit writes it"):
         open_shrunk(tmp_path)
     with pytest.raises(UserError, match="ftkit\\[shrink\\]"):
-        check_installed("no_such_package")
+        check_installed("onnx", "shrink", "no_such_package")
 
 
 @pytest.mark.parametrize("place", ["../secret.bin", "link.bin"])

@@ -133,13 +133,13 @@ class Rules:
 
     @property
     def needs_counts(self) -> bool:
-        "Whether rows may be comments or totals, so that the values of all columns have to be counted"
+        "Return whether rows may be comments or totals, so that the values of all columns have to be counted"
         found = self.comments + is_total(self.last)
         return 0 < found <= max(3, self.rows / 50)
 
     @property
     def comments(self) -> int:
-        "How many rows may be comments: none if most begin so"
+        "Return how many rows may be comments: none if most begin so"
         return 0 if 2 * self.asides > self.rows else self.asides
 
     def judge_asides(
