@@ -211,7 +211,7 @@ def pin_requirements(
                 left.append((canonicalize_name(needed.name), frozenset(needed.extras), name))
     if missing:
         raise UserError(
-            f"{', '.join(sorted(missing))}: not installed here, so there is no version to write into requirements.txt. "
+            f"{', '.join(sorted(missing))}: not installed here, so requirements.txt cannot name a version. "
             f"Run: pip install 'ftkit[{','.join(extras)}]'"
         )
     return sorted(f"{name}=={number}" for name, number in found.items() if not name.startswith(NOT_SERVED))

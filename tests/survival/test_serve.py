@@ -61,12 +61,14 @@ MALFORMED = {
 
 @pytest.mark.fault("serve limits")
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_request_is_refused_at_once(server, case, record_property):
-    parts = MALFORMED[case]()
-    began = time.monotonic()
-    status = server.raw(parts)
-    record_property("serve limits", f"{case}: {status} after {time.monotonic() - began:.2f} s")
-    assert 400 <= status < 500 and time.monotonic() - began < 5  # 0.1 s on a quiet machine
+def test_a_malformed_request_is_refused_in_a_second(server, case):
+    taken = []
+    while len(taken) < 3 and min(taken, default=1) >= 1:  # twice more if other programs of the machine held it up
+        parts, began = MALFORMED[case](), time.monotonic()
+        status = server.raw(parts)
+        taken.append(time.monotonic() - began)
+        assert 400 <= status < 500
+    assert min(taken) < 1
     assert read_memory(server) - server.memory < MOST_GROWTH
     assert server.ask({"text": "a good one"})[0] == 200
 

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import BAD, GOOD, small_rows, write_csv
@@ -73,6 +75,12 @@ def test_wrong_input_is_one_line(folder, ftkit, args, message):
     assert message in last and last.startswith("ftkit: ") and not [line for line in read if "ftkit: " in line]
     assert done.stdout == ""
     assert [p.name for p in folder.rglob("*") if p.name != "runs"] == ["mine.csv"]
+
+
+@pytest.fixture
+def own(trained, tmp_path):
+    "A copy of the folder of the run, for tests that write into it"
+    return Path(shutil.copytree(trained[0], tmp_path / "own"))
 
 
 def test_train_prints_the_record(trained):
@@ -161,8 +169,8 @@ def test_predict_escapes_formulas(trained, ftkit, tmp_path):
     assert [json.loads(line)["text"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == texts
 
 
-def test_evaluate_counts_the_look(trained, ftkit):
-    folder, record = trained
+def test_evaluate_counts_the_look(trained, own, ftkit):
+    folder, record = own, trained[1]
     done = ftkit("evaluate", "small", "--json", cwd=folder)
     result = json.loads(done.stdout)
     assert done.returncode == 0 and result["metrics"]["accuracy"] == record["metrics"]["test"]["accuracy"]
@@ -171,18 +179,17 @@ def test_evaluate_counts_the_look(trained, ftkit):
     assert json.loads(again.stdout)["rows"] == 90
 
 
-def test_runs_are_compared(trained, ftkit):
+def test_runs_are_compared(own, ftkit):
     from ftkit.fine_tuning import Run
 
-    folder, _ = trained
-    settings = Run.load("small", folder / "runs").settings.replace(seed=1, num_train_epochs=1, baselines=["majority"])
-    (folder / "other.ini").write_text(settings.to_ini())
-    done = ftkit("train", "other.ini", "--run", "other", cwd=folder)
+    settings = Run.load("small", own / "runs").settings.replace(seed=1, num_train_epochs=1, baselines=["majority"])
+    (own / "other.ini").write_text(settings.to_ini())
+    done = ftkit("train", "other.ini", "--run", "other", cwd=own)
     assert done.returncode == 0, done.stderr
     assert "look" in done.stdout and "report" in done.stdout and "fine-tuned" in done.stdout
-    listed = json.loads(ftkit("runs", "--json", cwd=folder).stdout)["runs"]
+    listed = json.loads(ftkit("runs", "--json", cwd=own).stdout)["runs"]
     assert [r["run"] for r in listed] == ["small", "other"] and all(r["status"] == "finished" for r in listed)
-    both = json.loads(ftkit("runs", "small", "other", "--json", cwd=folder).stdout)
+    both = json.loads(ftkit("runs", "small", "other", "--json", cwd=own).stdout)
     assert set(both["changed"]) == {"seed", "num_train_epochs", "baselines"} and len(both["verdicts"]) == 1
 
 
