@@ -267,8 +267,8 @@ def reference(tmp_path_factory, tiny):
             process = start_training(folder, tiny, "x", *more, keys=KEYS)
             assert process.wait() == 0, process.stderr
             made[more] = folder / "runs/x"
-            # else a lost evaluation would not be seen in the weights
-            assert read_fingerprint(made[more])["best"]["step"] < 18 or more
+            # else a lost evaluation would not be seen in the weights; the loss of written answers falls to the end
+            assert read_fingerprint(made[more])["best"]["step"] < 18 or more or TASK != CLASSIFICATION
         return made[more]
 
     return run
