@@ -1,6 +1,7 @@
 """Make the table of faults: every case of `tests/` that is marked with a fault, next to that of plain Transformers.
 
     python bench/faults.py            # `make faults`
+    python bench/faults.py --failed   # after a mend: only the cases that failed, and the table again
 
 Writes faults.json (ftkit), generation_faults.json (the survival tests again, with task = text-generation),
 plain_faults.json (plain Transformers) and faults.md (all) next to this file. The exit code is that of the tests.
@@ -37,6 +38,11 @@ def format_table(ours: dict, generation: dict, plain: dict) -> str:
         "Each fault is real: a process is killed, a file system filled, a byte flipped. "
         "The columns do not always have the same number of cases. "
         f"Generation: the survival tests with `task = text-generation`, made on {generation['date']}.",
+        *(
+            f"{name}: what failed first was mended and run again: {', '.join(found['again'])}."
+            for name, found in (("ftkit", ours), ("Generation", generation))
+            if "again" in found
+        ),
         "A dash means that there is nothing that depends on the task, or nothing that plain Transformers could be "
         "tested for, or that it was not measured: see `plain_faults.json`, which also lists each case.",
         "",
@@ -69,14 +75,39 @@ def run_faults(
     return done.returncode
 
 
+def repeat_failed(
+    name: str,  # of the file that holds what was run
+    **environment: str,  # more variables, as then
+) -> int:
+    "Run the cases that failed again, write into the file how many pass now, and return the exit code"
+    path = HERE / name
+    found = json.loads(path.read_text(encoding="utf-8"))
+    cases = sorted({case for row in found["figures"] for case in row.get("failures", [])})
+    if not cases:
+        return 0
+    code = run_faults("again.json", *cases, **environment)
+    again = {row["figure"]: row for row in json.loads((HERE / "again.json").read_text(encoding="utf-8"))["figures"]}
+    (HERE / "again.json").unlink()
+    for row in found["figures"]:
+        if row.pop("failures", None):
+            row["passed"] += again[row["figure"]]["passed"]
+            row["failed"] = again[row["figure"]]["failed"]
+            row |= {key: value for key, value in again[row["figure"]].items() if key == "failures"}
+    found["again"] = [*found.get("again", []), *cases]
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return code
+
+
 def main() -> int:
-    "Run all, write and print the table"
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    codes = [
-        run_faults("faults.json"),
-        run_faults("generation_faults.json", "tests/survival", FTKIT_TASK="text-generation"),
-    ]
-    subprocess.run([sys.executable, HERE / "plain_faults.py"], check=True)
+    "Run all, or what failed, write and print the table"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--failed", action="store_true", help="only the cases that failed")
+    generation = {"FTKIT_TASK": "text-generation"}
+    if parser.parse_args().failed:
+        codes = [repeat_failed("faults.json"), repeat_failed("generation_faults.json", **generation)]
+    else:
+        codes = [run_faults("faults.json"), run_faults("generation_faults.json", "tests/survival", **generation)]
+        subprocess.run([sys.executable, HERE / "plain_faults.py"], check=True)
     write_table()
     print((HERE / "faults.md").read_text(encoding="utf-8"))
     return max(codes)

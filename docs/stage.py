@@ -34,7 +34,6 @@ CELL_TAGS = {
     ("include", "false"): "remove-cell",
     ("echo", "false"): "remove-input",
     ("output", "false"): "remove-output",
-    ("code-fold", "true"): "hide-input",
 }
 
 
@@ -131,6 +130,8 @@ def set_display(cell) -> bool:
     "Turn the directives of a code cell into MyST-NB's tags. Return whether there is anything left to show"
     cell.source, directives = split_directives(cell.source)
     tags = [tag for directive, tag in CELL_TAGS.items() if directive in directives.items()]
+    if cell.metadata.get("jupyter", {}).get("source_hidden"):  # folded in JupyterLab, too
+        tags.append("hide-input")
     if tags:
         cell.metadata["tags"] = tags
     pictures = [output.get("metadata", {}).get("image/png", {}) for output in cell.outputs]

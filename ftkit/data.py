@@ -6,11 +6,11 @@ Docs: https://ftkit.github.io/ftkit/data.html.md"""
 
 # %% auto #0
 __all__ = ['SPLITS', 'SPLIT_NAMES', 'PACKAGED', 'RESERVED', 'name_splits', 'read_hub', 'read_source', 'drop_unusable',
-           'split_rows', 'group_rows', 'fill_split', 'order_labels', 'as_dataset', 'make_dataset', 'sample',
-           'rows_sha256', 'Rows', 'pick_labels', 'OneLabel', 'add_judged', 'describe_judged', 'pick_rows',
-           'spell_extra', 'spell_name', 'naming', 'check_ignored', 'pick_parts', 'unify_names', 'check_rare',
-           'hold_out', 'explain_share', 'column_of', 'split_by_time', 'check_sample', 'describe_split', 'note_repeats',
-           'load_data', 'load_rows']
+           'group_rows', 'fill_split', 'split_rows', 'order_labels', 'make_dataset', 'as_dataset', 'sample',
+           'rows_sha256', 'Rows', 'spell_extra', 'spell_name', 'pick_labels', 'naming', 'check_ignored', 'unify_names',
+           'check_rare', 'check_sample', 'OneLabel', 'pick_rows', 'column_of', 'split_by_time', 'explain_share',
+           'hold_out', 'note_repeats', 'pick_parts', 'describe_split', 'add_judged', 'describe_judged', 'load_data',
+           'load_rows']
 
 # %% ../nbs/03_data.ipynb #c003
 import hashlib
@@ -204,40 +204,6 @@ def drop_unusable(
             seen.add((text, label))
     return kept, dict(dropped)
 
-# %% ../nbs/03_data.ipynb #c054
-def split_rows(
-    texts: list[str],  # the text of each row
-    labels: list[str],  # the label of each row
-    size: float,  # the share of the rows that is held out
-    seed: int = 42,  # of the shuffle
-    groups: list | None = None,  # the group of each row, such as its author; None for a row without one
-    near: list[int] | None = None,  # from `group_repeats`: rows of one number are nearly the same
-) -> tuple[list[int], list[int]]:
-    """Return the row numbers of the larger and of the held-out part.
-
-    The same share of each label, duplicates and groups on one side.
-    """
-    members = group_rows(texts, groups, near)
-    group_labels = [labels[rows[0]] for rows in members]
-    counts = Counter(group_labels)
-    rare = min(counts, key=counts.get)
-    if counts[rare] < 2:
-        what = "groups" if groups else "different texts"
-        raise UserError(
-            f"label '{rare}' has {counts[rare]} of {len(members)} {what}, too few to hold out "
-            f"{size:.0%}: each split needs one. "
-            f"Add rows, or leave it out with ignore_labels = {rare}, or give validation_file and test_file."
-        )
-    if min(int(len(members) * size), len(members) - 1) >= len(counts):
-        rest, held_out = train_test_split(
-            range(len(members)), test_size=size, stratify=group_labels, random_state=seed
-        )
-        parts = [sorted(i for g in part for i in members[g]) for part in (rest, held_out)]
-        share = len(parts[1]) / len(texts)
-        if abs(share - size) <= 0.02 and {labels[i] for i in parts[1]} == set(counts):
-            return parts[0], parts[1]
-    return fill_split(members, group_labels, size, seed)
-
 # %% ../nbs/03_data.ipynb #e002
 def group_rows(
     texts: list[str],  # the text of each row
@@ -293,6 +259,40 @@ def fill_split(
     rest, held = (sorted(i for g in part for i in members[g]) for part in parts)
     return rest, held
 
+# %% ../nbs/03_data.ipynb #c054
+def split_rows(
+    texts: list[str],  # the text of each row
+    labels: list[str],  # the label of each row
+    size: float,  # the share of the rows that is held out
+    seed: int = 42,  # of the shuffle
+    groups: list | None = None,  # the group of each row, such as its author; None for a row without one
+    near: list[int] | None = None,  # from `group_repeats`: rows of one number are nearly the same
+) -> tuple[list[int], list[int]]:
+    """Return the row numbers of the larger and of the held-out part.
+
+    The same share of each label, duplicates and groups on one side.
+    """
+    members = group_rows(texts, groups, near)
+    group_labels = [labels[rows[0]] for rows in members]
+    counts = Counter(group_labels)
+    rare = min(counts, key=counts.get)
+    if counts[rare] < 2:
+        what = "groups" if groups else "different texts"
+        raise UserError(
+            f"label '{rare}' has {counts[rare]} of {len(members)} {what}, too few to hold out "
+            f"{size:.0%}: each split needs one. "
+            f"Add rows, or leave it out with ignore_labels = {rare}, or give validation_file and test_file."
+        )
+    if min(int(len(members) * size), len(members) - 1) >= len(counts):
+        rest, held_out = train_test_split(
+            range(len(members)), test_size=size, stratify=group_labels, random_state=seed
+        )
+        parts = [sorted(i for g in part for i in members[g]) for part in (rest, held_out)]
+        share = len(parts[1]) / len(texts)
+        if abs(share - size) <= 0.02 and {labels[i] for i in parts[1]} == set(counts):
+            return parts[0], parts[1]
+    return fill_split(members, group_labels, size, seed)
+
 # %% ../nbs/03_data.ipynb #c062
 def order_labels(
     labels: list[str],  # labels as they were read
@@ -318,6 +318,16 @@ def order_labels(
         )
     return names
 
+# %% ../nbs/03_data.ipynb #n019
+def make_dataset(
+    columns: dict[str, list],  # name -> values
+    features: Features,  # of the columns, in their order
+) -> Dataset:
+    "Return columns as a `Dataset`"
+    arrays = [pa.array(values, features.arrow_schema.field(n).type) for n, values in columns.items()]
+    table = pa.table(arrays, schema=features.arrow_schema)
+    return Dataset(table, fingerprint=uuid4().hex)  # a given one: `datasets` would pickle all rows to make it
+
 # %% ../nbs/03_data.ipynb #c067
 def as_dataset(
     texts: list[str],  # one a row
@@ -342,16 +352,6 @@ def as_dataset(
     )
     columns = {"text": texts, "label": [ids[x] for x in labels], **(extras or {})}
     return make_dataset(columns, features)
-
-
-def make_dataset(
-    columns: dict[str, list],  # name -> values
-    features: Features,  # of the columns, in their order
-) -> Dataset:
-    "Return columns as a `Dataset`"
-    arrays = [pa.array(values, features.arrow_schema.field(n).type) for n, values in columns.items()]
-    table = pa.table(arrays, schema=features.arrow_schema)
-    return Dataset(table, fingerprint=uuid4().hex)  # a given one: `datasets` would pickle all rows to make it
 
 # %% ../nbs/03_data.ipynb #c070
 def sample(
@@ -396,6 +396,23 @@ class Rows:
         take = lambda values: [values[i] for i in numbers]
         return Rows(take(self.texts), take(self.labels), {n: take(v) for n, v in self.extras.items()}, self.dropped)
 
+# %% ../nbs/03_data.ipynb #e013
+def spell_extra(
+    value: object,  # of a column that travels along
+) -> str | None:
+    "Return a value as text; half of a character, which no file can hold, as its escape `\\ud83d`"
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def spell_name(
+    name: str,  # of a column that travels along
+) -> str:
+    "Return a name that is not one of ours"
+    return spell_extra(f"{name}_" if name in RESERVED else name)
+
 # %% ../nbs/03_data.ipynb #e011
 def pick_labels(
     table: Table,  # the rows of one split
@@ -416,6 +433,99 @@ def pick_labels(
         "and text-classification learns one label a row. Write task = multi-label, or give a column with one "
         "label a row."
     )
+
+# %% ../nbs/03_data.ipynb #e028
+@contextmanager
+def naming(
+    source: str,  # the file or object that rows came from
+):
+    "Put the source before a refusal that does not name it: of three files, the message says which"
+    try:
+        yield
+    except UserError as e:
+        raise (e if str(UserError(source)) in str(e) else UserError(f"{source}: {e}")) from None
+
+# %% ../nbs/03_data.ipynb #e029
+def check_ignored(
+    ignore_labels: list[str],  # as given
+    labels: list[str],  # all that were read
+) -> set[str]:
+    "Return the keys of the labels to leave out. Raises `UserError` for one that no row has"
+    known = {label_key(name): name for name in labels}
+    for name in ignore_labels:
+        if label_key(name) not in known:
+            shown = ", ".join(sorted(set(labels))[:20])
+            raise UserError(
+                f"ignore_labels = {name}: no row has this label.{did_you_mean(name, labels)} Labels: {shown}."
+            )
+    return {label_key(name) for name in ignore_labels}
+
+# %% ../nbs/03_data.ipynb #n031
+def unify_names(
+    parts: dict[str, Rows],  # by split: their labels get one spelling, and the ignored ones are left out
+    train: Table,  # the training rows as they were read
+    column: str,  # the label
+    ignore_labels: list[str],  # rows with these labels are left out
+) -> list[str]:
+    "Spell each label in one way in all splits. Return notes on what was joined, and on names that look odd"
+    spelling, notes = join_spellings(parts["train"].labels)
+    by_key = {label_key(name): chosen for name, chosen in spelling.items()}
+    with naming(train.source):
+        ignored = check_ignored(ignore_labels, [name for rows in parts.values() for name in set(rows.labels)])
+    notes += find_lone_names(train.columns[column], train.number, ignored) if len(parts) > 1 else []
+    for split, rows in parts.items():
+        notes += note_spellings(rows.labels, set(by_key.values()), split) if split != "train" else []
+        rows.labels = [by_key.get(label_key(name), name) for name in rows.labels]
+        kept = [i for i, name in enumerate(rows.labels) if label_key(name) not in ignored]
+        if len(kept) < len(rows.labels):
+            rows.dropped["ignored_label"] = len(rows.labels) - len(kept)
+            parts[split] = rows.select(kept)
+    return notes + find_odd_names(Counter(parts["train"].labels), column)
+
+# %% ../nbs/03_data.ipynb #e027
+def check_rare(
+    rows: Rows,  # the training rows
+    missing: list[str],  # splits to hold out
+) -> None:
+    "Raise `UserError` if a label has fewer different texts than there are splits, naming every such label"
+    found = {name: set() for name in rows.labels}
+    for text, label in zip(rows.texts, rows.labels):
+        if len(found[label]) <= len(missing):
+            found[label].add(normalise(text))
+    rare = [name for name, texts in found.items() if len(texts) <= len(missing)]
+    if rare:
+        count, texts = rows.labels.count(rare[0]), len(found[rare[0]])
+        same = (
+            "" if count == texts else f", the same text but for {texts - 1} of them" if texts > 1 else " of one text"
+        )
+        more = f", and {len(rare) - 1} more labels have too few" if len(rare) > 1 else ""
+        raise UserError(
+            f"label '{rare[0]}' has {count} of {len(rows.labels):,} rows{same}{more}: train, "
+            f"validation and test need one "
+            f"each. Add rows, or leave out what is rare with ignore_labels = {', '.join(rare[:20])}"
+            f"{' …' if len(rare) > 20 else ''}, or give validation_file and test_file."
+        )
+
+# %% ../nbs/03_data.ipynb #e026
+def check_sample(
+    rows: Rows,  # the training rows
+    names: list[str],  # label names
+    limit: int | None,  # rows at most
+    seed: int,  # of the shuffle
+) -> None:
+    "Raise `UserError` if the sample leaves a label without a row, with the number that suffices"
+    if limit is None or limit >= len(rows.labels):
+        return
+    labels = Dataset.from_dict({"label": rows.labels}).shuffle(seed=seed)["label"][:]
+    first = {}
+    for i, label in enumerate(labels):
+        first.setdefault(label, i)
+    last = max(first, key=first.get)
+    if first[last] >= limit:
+        raise UserError(
+            f"max_train_samples = {limit}: no row of the label '{last}' is among them. Write at "
+            f"least {first[last] + 1}."
+        )
 
 # %% ../nbs/03_data.ipynb #e041
 class OneLabel:
@@ -528,67 +638,6 @@ class OneLabel:
         counts = np.bincount(rows["label"], minlength=len(names))
         return {name: int(count) for name, count in zip(names, counts)}
 
-# %% ../nbs/03_data.ipynb #e044
-def add_judged(
-    parts: dict[str, Rows],  # by split
-    feedback: str | list[dict],  # a file of judged answers, or the answers
-    names: list[str],  # label names
-    target: OneLabel,  # what the label column holds
-) -> tuple[Rows | None, dict]:
-    """Return the judged answers that join the training rows, None if none does, and what became of all of them.
-
-    All splits get a column `source`. A validation or test row stays as it is; a judgement on it is `disputed` if it
-    gives another label
-    """
-    table, unused = read_feedback(feedback)
-    found = {"judged": len(table) + unused, "added": 0, "uncorrected": unused, "known": 0, "held_out": 0}
-    for rows in parts.values():
-        rows.extras["source"] = ["rows"] * len(rows.texts)
-    if not len(table):
-        return None, found | {"disputed": []}
-    train, held_out, disputed, kept = parts["train"], {}, [], []
-    for split, rows in parts.items():
-        if split != "train":
-            held_out |= {normalise(text): (split, label) for text, label in zip(rows.texts, rows.labels)}
-    known = set(zip(train.texts, train.labels))
-    with naming(table.source):
-        judged = pick_rows(table, ["text"], "label", "judged", target)
-        judged.labels = target.respell(judged.labels, names)
-        for i, (text, label) in enumerate(zip(judged.texts, judged.labels)):
-            split, own = held_out.get(normalise(text), (None, None))
-            if split:
-                found["held_out"] += 1
-                if own != label:
-                    disputed.append({"split": split, "text": text[:100], "label": own[:100], "judged": label[:100]})
-            elif (text, label) in known:
-                found["known"] += 1
-            else:
-                kept.append(i)
-        new = judged.select(kept)
-        new.extras = {name: new.extras.get(name, [None] * len(kept)) for name in train.extras}
-        new.extras["source"] = ["feedback"] * len(kept)
-        target.to_dataset(new, names, "judged")  # raises for a label that the model does not have
-    return (new if kept else None), found | {"added": len(kept), "disputed": disputed}
-
-
-def describe_judged(
-    found: dict,  # from `add_judged`
-) -> list[str]:
-    "Return notes on what was added to the training rows, and on held-out rows that somebody judged otherwise"
-    reasons = {
-        "uncorrected": "without a correction",
-        "known": "that are training rows already",
-        "held_out": "whose text is a validation or test row",
-    }
-    left = [f"{found[key]:,} {why}" for key, why in reasons.items() if found[key]]
-    more = f"; left out: {', '.join(left)}" if left else ""
-    notes = [f"{found['added']:,} judged answers were added to the training rows{more}"]
-    for split in ("validation", "test"):
-        if other := [row for row in found["disputed"] if row["split"] == split]:
-            first = f"{other[0]['text'][:60]!r} ({other[0]['label'][:40]}, judged {other[0]['judged'][:40]})"
-            notes.append(f"{len(other):,} {split} rows were judged otherwise and stay as they are, such as {first}")
-    return notes
-
 # %% ../nbs/03_data.ipynb #e012
 def pick_rows(
     table: Table,  # the rows of one split
@@ -613,127 +662,48 @@ def pick_rows(
     extras = {spell_name(name): [spell_extra(v) for v in values] for name, values in others.items()}
     return Rows(texts, labels, extras | more, dropped).select(kept)
 
-# %% ../nbs/03_data.ipynb #e013
-def spell_extra(
-    value: object,  # of a column that travels along
-) -> str | None:
-    "Return a value as text; half of a character, which no file can hold, as its escape `\\ud83d`"
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+# %% ../nbs/03_data.ipynb #e024
+def column_of(
+    rows: Rows,  # with the columns that travel along
+    name: str,  # of the column
+    key: str,  # the setting, for the message
+) -> list:
+    "Return the values of another column. Raises `UserError` with the nearest name"
+    return rows.extras[find_named(Table(rows.extras, "the training rows"), name, key)]
 
-
-def spell_name(
-    name: str,  # of a column that travels along
-) -> str:
-    "Return a name that is not one of ours"
-    return spell_extra(f"{name}_" if name in RESERVED else name)
-
-# %% ../nbs/03_data.ipynb #e028
-@contextmanager
-def naming(
-    source: str,  # the file or object that rows came from
-):
-    "Put the source before a refusal that does not name it: of three files, the message says which"
-    try:
-        yield
-    except UserError as e:
-        raise (e if str(UserError(source)) in str(e) else UserError(f"{source}: {e}")) from None
-
-# %% ../nbs/03_data.ipynb #e029
-def check_ignored(
-    ignore_labels: list[str],  # as given
-    labels: list[str],  # all that were read
-) -> set[str]:
-    "Return the keys of the labels to leave out. Raises `UserError` for one that no row has"
-    known = {label_key(name): name for name in labels}
-    for name in ignore_labels:
-        if label_key(name) not in known:
-            shown = ", ".join(sorted(set(labels))[:20])
-            raise UserError(
-                f"ignore_labels = {name}: no row has this label.{did_you_mean(name, labels)} Labels: {shown}."
-            )
-    return {label_key(name) for name in ignore_labels}
-
-# %% ../nbs/03_data.ipynb #e022
-def pick_parts(
-    tables: dict[str, Table],  # by split, from `read_source`
-    text_column_name: str | None,  # as given
-    label_column_name: str | None,  # as given
-    ignore_labels: list[str],  # rows with these labels are left out
-    target: "OneLabel",  # what the label column holds
-) -> tuple[dict[str, Rows], dict]:
-    "Return the rows to keep of each split, labels spelled in one way, and the beginning of the report"
-    train = tables["train"]
-    text_columns, label_column, how = target.choose(train, text_column_name, label_column_name)
-    report = {
-        "text_column": ", ".join(text_columns),
-        "label_column": label_column,
-        "columns": how,
-        "read": {split: len(table) for split, table in tables.items()},
-        "sources": {split: table.describe() for split, table in tables.items()},
-        "dropped": {},
-        "notes": [note for table in tables.values() for note in table.notes],
-    }
-    parts = {}
-    for split, table in tables.items():
-        if split != "train" and not target.is_in(table, label_column, text_columns):
-            report["notes"].append(f"the {split} rows have no labels and were left out")
-            del report["read"][split], report["sources"][split]
-            continue
-        with naming(table.source):
-            parts[split] = pick_rows(table, text_columns, label_column, split, target)
-    notes = target.unify(parts, train, label_column, ignore_labels)
-    report["dropped"] = {split: rows.dropped for split, rows in parts.items()}
-    report["notes"] += notes + note_repeats(parts, target.word)
-    return parts, report
-
-
-def unify_names(
-    parts: dict[str, Rows],  # by split: their labels get one spelling, and the ignored ones are left out
-    train: Table,  # the training rows as they were read
-    column: str,  # the label
-    ignore_labels: list[str],  # rows with these labels are left out
-) -> list[str]:
-    "Spell each label in one way in all splits. Return notes on what was joined, and on names that look odd"
-    spelling, notes = join_spellings(parts["train"].labels)
-    by_key = {label_key(name): chosen for name, chosen in spelling.items()}
-    with naming(train.source):
-        ignored = check_ignored(ignore_labels, [name for rows in parts.values() for name in set(rows.labels)])
-    notes += find_lone_names(train.columns[column], train.number, ignored) if len(parts) > 1 else []
-    for split, rows in parts.items():
-        notes += note_spellings(rows.labels, set(by_key.values()), split) if split != "train" else []
-        rows.labels = [by_key.get(label_key(name), name) for name in rows.labels]
-        kept = [i for i, name in enumerate(rows.labels) if label_key(name) not in ignored]
-        if len(kept) < len(rows.labels):
-            rows.dropped["ignored_label"] = len(rows.labels) - len(kept)
-            parts[split] = rows.select(kept)
-    return notes + find_odd_names(Counter(parts["train"].labels), column)
-
-# %% ../nbs/03_data.ipynb #e027
-def check_rare(
-    rows: Rows,  # the training rows
-    missing: list[str],  # splits to hold out
-) -> None:
-    "Raise `UserError` if a label has fewer different texts than there are splits, naming every such label"
-    found = {name: set() for name in rows.labels}
-    for text, label in zip(rows.texts, rows.labels):
-        if len(found[label]) <= len(missing):
-            found[label].add(normalise(text))
-    rare = [name for name, texts in found.items() if len(texts) <= len(missing)]
-    if rare:
-        count, texts = rows.labels.count(rare[0]), len(found[rare[0]])
-        same = (
-            "" if count == texts else f", the same text but for {texts - 1} of them" if texts > 1 else " of one text"
-        )
-        more = f", and {len(rare) - 1} more labels have too few" if len(rare) > 1 else ""
+# %% ../nbs/03_data.ipynb #e025
+def split_by_time(
+    rows: Rows,  # to split
+    column: str,  # that holds the time
+    size: float,  # the share of the latest rows
+) -> tuple[list[int], list[int]]:
+    "Return the row numbers of the earlier and of the latest rows. Raises `UserError` for a value that is no time"
+    values = column_of(rows, column, "time_column_name")
+    times = pd.to_datetime(pd.Series(values), errors="coerce", format="mixed", utc=True)
+    numbers = pd.to_numeric(pd.Series(values), errors="coerce")
+    times = numbers if numbers.notna().all() else times
+    if times.isna().any():
         raise UserError(
-            f"label '{rare[0]}' has {count} of {len(rows.labels):,} rows{same}{more}: train, "
-            f"validation and test need one "
-            f"each. Add rows, or leave out what is rare with ignore_labels = {', '.join(rare[:20])}"
-            f"{' …' if len(rare) > 20 else ''}, or give validation_file and test_file."
+            f"time_column_name = {column}: {values[int(times.isna().argmax())]!r} is no time. Write "
+            f"2026-11-25 or 2026-11-25 14:00."
         )
+    order = np.argsort(times.to_numpy(), kind="stable")
+    first = len(order) - max(1, round(len(order) * size))
+    return sorted(order[:first].tolist()), sorted(order[first:].tolist())
+
+# %% ../nbs/03_data.ipynb #n044
+def explain_share(
+    rows: Rows,  # that were split
+    share: float,  # of them that was to be held out
+    target: "OneLabel",  # what the label column holds
+    members: list[list[int]] | None,  # from `group_rows`; None: split by time, which no row holds back
+) -> str:
+    "Return why a split missed its share if rows that stay together are the reason; empty if few rows are"
+    names = Counter(target.strata(rows.labels) if members else [""] * len(rows.labels))
+    singles = sum(max(1, round(share * count)) for count in names.values()) / len(rows.labels)
+    if members and len(members) < len(rows.labels) and abs(singles - share) <= 0.02:
+        return "duplicates and groups stay together"
+    return ""
 
 # %% ../nbs/03_data.ipynb #e023
 def hold_out(
@@ -781,89 +751,6 @@ def hold_out(
             notes.append(f"the {split} rows are {missed:.0%} of all, not {sizes[split]:.0%}: {why}")
     return missing
 
-
-def explain_share(
-    rows: Rows,  # that were split
-    share: float,  # of them that was to be held out
-    target: "OneLabel",  # what the label column holds
-    members: list[list[int]] | None,  # from `group_rows`; None: split by time, which no row holds back
-) -> str:
-    "Return why a split missed its share if rows that stay together are the reason; empty if few rows are"
-    names = Counter(target.strata(rows.labels) if members else [""] * len(rows.labels))
-    singles = sum(max(1, round(share * count)) for count in names.values()) / len(rows.labels)
-    if members and len(members) < len(rows.labels) and abs(singles - share) <= 0.02:
-        return "duplicates and groups stay together"
-    return ""
-
-# %% ../nbs/03_data.ipynb #e024
-def column_of(
-    rows: Rows,  # with the columns that travel along
-    name: str,  # of the column
-    key: str,  # the setting, for the message
-) -> list:
-    "Return the values of another column. Raises `UserError` with the nearest name"
-    return rows.extras[find_named(Table(rows.extras, "the training rows"), name, key)]
-
-# %% ../nbs/03_data.ipynb #e025
-def split_by_time(
-    rows: Rows,  # to split
-    column: str,  # that holds the time
-    size: float,  # the share of the latest rows
-) -> tuple[list[int], list[int]]:
-    "Return the row numbers of the earlier and of the latest rows. Raises `UserError` for a value that is no time"
-    values = column_of(rows, column, "time_column_name")
-    times = pd.to_datetime(pd.Series(values), errors="coerce", format="mixed", utc=True)
-    numbers = pd.to_numeric(pd.Series(values), errors="coerce")
-    times = numbers if numbers.notna().all() else times
-    if times.isna().any():
-        raise UserError(
-            f"time_column_name = {column}: {values[int(times.isna().argmax())]!r} is no time. Write "
-            f"2026-11-25 or 2026-11-25 14:00."
-        )
-    order = np.argsort(times.to_numpy(), kind="stable")
-    first = len(order) - max(1, round(len(order) * size))
-    return sorted(order[:first].tolist()), sorted(order[first:].tolist())
-
-# %% ../nbs/03_data.ipynb #e026
-def check_sample(
-    rows: Rows,  # the training rows
-    names: list[str],  # label names
-    limit: int | None,  # rows at most
-    seed: int,  # of the shuffle
-) -> None:
-    "Raise `UserError` if the sample leaves a label without a row, with the number that suffices"
-    if limit is None or limit >= len(rows.labels):
-        return
-    labels = Dataset.from_dict({"label": rows.labels}).shuffle(seed=seed)["label"][:]
-    first = {}
-    for i, label in enumerate(labels):
-        first.setdefault(label, i)
-    last = max(first, key=first.get)
-    if first[last] >= limit:
-        raise UserError(
-            f"max_train_samples = {limit}: no row of the label '{last}' is among them. Write at "
-            f"least {first[last] + 1}."
-        )
-
-# %% ../nbs/03_data.ipynb #e020
-def describe_split(
-    split: str,  # train, validation or test
-    report: dict,  # of `load_data`
-) -> str:
-    "Return the line that says what was read for a split"
-    own, shown = report[split], 8
-    labels = [f"{name} {count:,}" for name, count in list(own["labels"].items())[:shown]]
-    more = len(own["labels"]) - shown
-    counts = ("; " if labels else "") + ", ".join(labels) + (f" and {more} more labels" if more > 0 else "")
-    if split in report["held_out"]:
-        return f"{split}: {own['rows']:,} rows held out from train{counts}"
-    dropped = [f"{n:,} {reason.replace('_', ' ')}" for reason, n in report["dropped"][split].items() if n]
-    rows = f"{report['read'][split]:,} rows read, {', '.join(dropped) + ' dropped' if dropped else 'none dropped'}"
-    judged = report["feedback"]["added"] if split == "train" and "feedback" in report else 0
-    kept = "" if own["rows"] - judged == report["read"][split] else f", {own['rows'] - judged:,} kept"
-    kept += f", {judged:,} judged answers added" if judged else ""
-    return f"{split}: {report['sources'][split]}, {report['columns']}: {rows}{kept}{counts}"
-
 # %% ../nbs/03_data.ipynb #e021
 def note_repeats(
     parts: dict[str, Rows],  # by split
@@ -887,6 +774,119 @@ def note_repeats(
     if duplicates > len(train.texts) / 4:
         advice = ". Was a rare label oversampled? Write class_weights = balanced" if word == "label" else ""
         notes.append(f"{duplicates:,} training rows were duplicates{advice}")
+    return notes
+
+# %% ../nbs/03_data.ipynb #e022
+def pick_parts(
+    tables: dict[str, Table],  # by split, from `read_source`
+    text_column_name: str | None,  # as given
+    label_column_name: str | None,  # as given
+    ignore_labels: list[str],  # rows with these labels are left out
+    target: "OneLabel",  # what the label column holds
+) -> tuple[dict[str, Rows], dict]:
+    "Return the rows to keep of each split, labels spelled in one way, and the beginning of the report"
+    train = tables["train"]
+    text_columns, label_column, how = target.choose(train, text_column_name, label_column_name)
+    report = {
+        "text_column": ", ".join(text_columns),
+        "label_column": label_column,
+        "columns": how,
+        "read": {split: len(table) for split, table in tables.items()},
+        "sources": {split: table.describe() for split, table in tables.items()},
+        "dropped": {},
+        "notes": [note for table in tables.values() for note in table.notes],
+    }
+    parts = {}
+    for split, table in tables.items():
+        if split != "train" and not target.is_in(table, label_column, text_columns):
+            report["notes"].append(f"the {split} rows have no labels and were left out")
+            del report["read"][split], report["sources"][split]
+            continue
+        with naming(table.source):
+            parts[split] = pick_rows(table, text_columns, label_column, split, target)
+    notes = target.unify(parts, train, label_column, ignore_labels)
+    report["dropped"] = {split: rows.dropped for split, rows in parts.items()}
+    report["notes"] += notes + note_repeats(parts, target.word)
+    return parts, report
+
+# %% ../nbs/03_data.ipynb #e020
+def describe_split(
+    split: str,  # train, validation or test
+    report: dict,  # of `load_data`
+) -> str:
+    "Return the line that says what was read for a split"
+    own, shown = report[split], 8
+    labels = [f"{name} {count:,}" for name, count in list(own["labels"].items())[:shown]]
+    more = len(own["labels"]) - shown
+    counts = ("; " if labels else "") + ", ".join(labels) + (f" and {more} more labels" if more > 0 else "")
+    if split in report["held_out"]:
+        return f"{split}: {own['rows']:,} rows held out from train{counts}"
+    dropped = [f"{n:,} {reason.replace('_', ' ')}" for reason, n in report["dropped"][split].items() if n]
+    rows = f"{report['read'][split]:,} rows read, {', '.join(dropped) + ' dropped' if dropped else 'none dropped'}"
+    judged = report["feedback"]["added"] if split == "train" and "feedback" in report else 0
+    kept = "" if own["rows"] - judged == report["read"][split] else f", {own['rows'] - judged:,} kept"
+    kept += f", {judged:,} judged answers added" if judged else ""
+    return f"{split}: {report['sources'][split]}, {report['columns']}: {rows}{kept}{counts}"
+
+# %% ../nbs/03_data.ipynb #e044
+def add_judged(
+    parts: dict[str, Rows],  # by split
+    feedback: str | list[dict],  # a file of judged answers, or the answers
+    names: list[str],  # label names
+    target: OneLabel,  # what the label column holds
+) -> tuple[Rows | None, dict]:
+    """Return the judged answers that join the training rows, None if none does, and what became of all of them.
+
+    All splits get a column `source`. A validation or test row stays as it is; a judgement on it is `disputed` if it
+    gives another label
+    """
+    table, unused = read_feedback(feedback)
+    found = {"judged": len(table) + unused, "added": 0, "uncorrected": unused, "known": 0, "held_out": 0}
+    for rows in parts.values():
+        rows.extras["source"] = ["rows"] * len(rows.texts)
+    if not len(table):
+        return None, found | {"disputed": []}
+    train, held_out, disputed, kept = parts["train"], {}, [], []
+    for split, rows in parts.items():
+        if split != "train":
+            held_out |= {normalise(text): (split, label) for text, label in zip(rows.texts, rows.labels)}
+    known = set(zip(train.texts, train.labels))
+    with naming(table.source):
+        judged = pick_rows(table, ["text"], "label", "judged", target)
+        judged.labels = target.respell(judged.labels, names)
+        for i, (text, label) in enumerate(zip(judged.texts, judged.labels)):
+            split, own = held_out.get(normalise(text), (None, None))
+            if split:
+                found["held_out"] += 1
+                if own != label:
+                    disputed.append({"split": split, "text": text[:100], "label": own[:100], "judged": label[:100]})
+            elif (text, label) in known:
+                found["known"] += 1
+            else:
+                kept.append(i)
+        new = judged.select(kept)
+        new.extras = {name: new.extras.get(name, [None] * len(kept)) for name in train.extras}
+        new.extras["source"] = ["feedback"] * len(kept)
+        target.to_dataset(new, names, "judged")  # raises for a label that the model does not have
+    return (new if kept else None), found | {"added": len(kept), "disputed": disputed}
+
+# %% ../nbs/03_data.ipynb #n055
+def describe_judged(
+    found: dict,  # from `add_judged`
+) -> list[str]:
+    "Return notes on what was added to the training rows, and on held-out rows that somebody judged otherwise"
+    reasons = {
+        "uncorrected": "without a correction",
+        "known": "that are training rows already",
+        "held_out": "whose text is a validation or test row",
+    }
+    left = [f"{found[key]:,} {why}" for key, why in reasons.items() if found[key]]
+    more = f"; left out: {', '.join(left)}" if left else ""
+    notes = [f"{found['added']:,} judged answers were added to the training rows{more}"]
+    for split in ("validation", "test"):
+        if other := [row for row in found["disputed"] if row["split"] == split]:
+            first = f"{other[0]['text'][:60]!r} ({other[0]['label'][:40]}, judged {other[0]['judged'][:40]})"
+            notes.append(f"{len(other):,} {split} rows were judged otherwise and stay as they are, such as {first}")
     return notes
 
 # %% ../nbs/03_data.ipynb #c081

@@ -6,10 +6,10 @@ Docs: https://ftkit.github.io/ftkit/model_init.html.md"""
 
 # %% auto #0
 __all__ = ['logger', 'PROBE', 'METHODS', 'PROMPTS', 'ADAPTERS', 'trainable_share', 'count_weights', 'weights_sha256',
-           'is_adapter', 'load_model', 'name_base', 'with_prompt', 'pick_quantization', 'missing_modules',
-           'classified_labels', 'check_label_names', 'describe_labels', 'with_new_head', 'new_parts', 'settle_padding',
-           'set_dropout', 'choose_weights', 'find_blocks', 'freeze_below', 'add_lora', 'is_writer', 'adapter_type',
-           'trained_parts', 'add_ia3', 'add_prompt', 'linear_layers']
+           'is_adapter', 'classified_labels', 'describe_labels', 'check_label_names', 'new_parts', 'with_new_head',
+           'missing_modules', 'settle_padding', 'set_dropout', 'choose_weights', 'find_blocks', 'freeze_below',
+           'is_writer', 'adapter_type', 'trained_parts', 'linear_layers', 'add_lora', 'add_ia3', 'add_prompt',
+           'with_prompt', 'name_base', 'pick_quantization', 'load_model']
 
 # %% ../nbs/05_model_init.ipynb #c003
 import hashlib
@@ -88,134 +88,7 @@ def is_adapter(
     merges = hasattr(model, "merge_and_unload") and not getattr(model, "is_loaded_in_4bit", False)
     return hasattr(model, "peft_config") and not merges
 
-# %% ../nbs/05_model_init.ipynb #c025
-def load_model(
-    model_name_or_path: str,  # a name on the Hub, a folder, or "starter"
-    labels: list[str],  # label names in the order of their ids
-    tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`: its pad token becomes the model's
-    model_revision: str = "main",  # branch, tag or commit on the Hub
-    method: str = "full",  # a name in `METHODS`
-    top_k_layers: int = 2,  # for top_k: the last blocks, which train
-    dropout: float | None = 0.0,  # of every dropout layer while training, 0 to 1; None: the model's own
-    lora_r: int = 8,  # for lora: rank
-    lora_alpha: float = 16.0,  # for lora: scale times rank
-    lora_dropout: float = 0.05,  # for lora: 0 to 1
-    num_virtual_tokens: int = 20,  # for prompt and prefix
-    seed: int = 42,  # of the new head
-    problem_type: str = "single_label_classification",  # what the head answers: given by the task
-) -> PreTrainedModel:
-    """Return a classifier: the backbone's weights in float32, a head, label names and pad token set.
-
-    The head is new, from `seed`, unless the base model is a classifier of the same labels. The tokenizer pads on the
-    side that changes no answer. Raises `UserError` if there is none.
-    """
-    config = load_config(model_name_or_path, model_revision)
-    old, maps = classified_labels(config), (config.id2label, config.label2id)
-    config.num_labels = len(labels)
-    config.id2label, config.label2id = dict(enumerate(labels)), {name: i for i, name in enumerate(labels)}
-    config.problem_type, old_type = problem_type, config.problem_type
-    config.pad_token_id = tokenizer.pad_token_id
-    set_seed(seed)
-    with loading(f"model_name_or_path = {model_name_or_path}"):
-        model, loaded = AutoModelForSequenceClassification.from_pretrained(
-            resolve_model(model_name_or_path),
-            config=config,
-            revision=model_revision,
-            dtype=torch.float32,
-            attn_implementation=pick_attention(),
-            quantization_config=pick_quantization(config) if method == "qlora" else None,
-            ignore_mismatched_sizes=bool(old),
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    headless = [key for key in loaded["missing_keys"] if not key.startswith(f"{model.base_model_prefix}.")]
-    number = problem_type == "regression" and not hasattr(config, "label_scale")  # in a unit that nobody knows
-    other = old_type not in (None, problem_type) or number
-    if old and (old != labels or other):
-        model = with_new_head(model, config)
-        logger.info(f"the base model classifies into {describe_labels(old)}: it gets a new head for other labels")
-    elif old and headless:
-        logger.warning(
-            f"the base model classifies into {describe_labels(old)}, but lacks {describe_labels(headless)}: "
-            "it gets a new head"
-        )
-    elif old:
-        check_label_names(maps, model_name_or_path)
-        logger.info("the base model classifies into the same labels: its head is kept")
-    settle_padding(model, tokenizer)
-    if dropout is not None:
-        set_dropout(model, dropout)
-    keys = dict(top_k_layers=top_k_layers, lora_r=lora_r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, seed=seed)
-    keys |= dict(num_virtual_tokens=num_virtual_tokens, missing=missing_modules(model, loaded["missing_keys"]))
-    wrapped = (
-        with_prompt(model, method, tokenizer, **keys) if method in PROMPTS else choose_weights(model, method, **keys)
-    )
-    return name_base(wrapped, method, model_name_or_path, model_revision)
-
-
-def name_base(
-    model: PreTrainedModel,  # from `choose_weights`
-    method: str,  # that made it
-    model_name_or_path: str,  # the base, as it was given
-    model_revision: str = "main",  # of the base
-) -> PreTrainedModel:
-    "Return the model. An adapter that stays beside its base names it"
-    if method in ADAPTERS:
-        adapter = model.active_peft_config
-        adapter.base_model_name_or_path, adapter.revision = model_name_or_path, model_revision
-    return model
-
-
-def with_prompt(
-    model: PreTrainedModel,  # a classifier
-    method: str,  # prompt or prefix
-    tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
-    **keys,  # arguments of the method
-) -> PreTrainedModel:
-    "Put vectors that learn in front of every text. Raises `UserError` if the model cannot be used so"
-    try:
-        wrapped = choose_weights(model, method, **keys)
-        settle_padding(wrapped, tokenizer)
-    except (ValueError, RuntimeError, NotImplementedError, AttributeError, IndexError) as e:  # from model or PEFT
-        raise UserError(
-            f"method = {method}: {type(model).__name__} cannot be trained with it ({str(e).splitlines()[0]}). "
-            "Write method = lora."
-        ) from e
-    return wrapped
-
-
-def pick_quantization(
-    config: PreTrainedConfig,  # of the model
-    kind=AutoModelForSequenceClassification,  # its class
-) -> BitsAndBytesConfig:
-    """Return how method = qlora loads the base: the layers of its blocks with 4 bits a weight (NF4), the others whole.
-
-    Raises `UserError` where that cannot run
-    """
-    check_quantization()
-    with torch.device("meta"):
-        model = kind.from_config(config, trust_remote_code=False, attn_implementation="eager")
-    layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
-    types = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=types[pick_precision()],
-        llm_int8_skip_modules=[name for name in layers if not re.search(r"\.\d+\.", name)],  # a new head among them
-    )
-
-
-def missing_modules(
-    model: PreTrainedModel,  # a classifier
-    missing_keys,  # weights that the base model does not bring
-) -> list[str]:
-    "Return the modules of the backbone that are new, such as the pooler of a masked language model"
-    prefix = f"{model.base_model_prefix}."
-    return sorted({key.removeprefix(prefix).rpartition(".")[0] for key in missing_keys if key.startswith(prefix)})
-
-
+# %% ../nbs/05_model_init.ipynb #d19aca0d
 def classified_labels(
     config: PreTrainedConfig,  # of the base model
 ) -> list[str] | None:
@@ -225,6 +98,13 @@ def classified_labels(
     return [config.id2label[i] for i in range(config.num_labels)]
 
 
+def describe_labels(
+    labels: list[str],  # names
+) -> str:
+    "Return the first names"
+    return ", ".join(labels[:4]) + (f" … ({len(labels)} labels)" if len(labels) > 4 else "")
+
+# %% ../nbs/05_model_init.ipynb #7ad2ef9b
 def check_label_names(
     names: tuple[dict[int, str], dict[str, int]],  # id2label and label2id of a configuration
     source: str,  # for the message
@@ -237,12 +117,13 @@ def check_label_names(
                 f"is {names[1][name]}. Correct config.json."
             )
 
-
-def describe_labels(
-    labels: list[str],  # names
-) -> str:
-    "Return the first names"
-    return ", ".join(labels[:4]) + (f" … ({len(labels)} labels)" if len(labels) > 4 else "")
+# %% ../nbs/05_model_init.ipynb #d8a26351
+def new_parts(
+    model: PreTrainedModel,  # a classifier
+) -> list[str]:
+    "Return the names of the modules that have weights and are not the backbone: the head"
+    parts = [(name, part) for name, part in model.named_children() if part is not model.base_model]
+    return [name for name, part in parts if any(True for _ in part.parameters())]
 
 
 def with_new_head(
@@ -257,15 +138,16 @@ def with_new_head(
         setattr(model, name, getattr(fresh, name).to(model.device))
     return model
 
-
-def new_parts(
+# %% ../nbs/05_model_init.ipynb #ff3ef2af
+def missing_modules(
     model: PreTrainedModel,  # a classifier
+    missing_keys,  # weights that the base model does not bring
 ) -> list[str]:
-    "Return the names of the modules that have weights and are not the backbone: the head"
-    parts = [(name, part) for name, part in model.named_children() if part is not model.base_model]
-    return [name for name, part in parts if any(True for _ in part.parameters())]
+    "Return the modules of the backbone that are new, such as the pooler of a masked language model"
+    prefix = f"{model.base_model_prefix}."
+    return sorted({key.removeprefix(prefix).rpartition(".")[0] for key in missing_keys if key.startswith(prefix)})
 
-
+# %% ../nbs/05_model_init.ipynb #27b41894
 PROBE = ("a short text", "a text that is longer than the first one, so that the first one is padded up to its length")
 
 
@@ -356,31 +238,7 @@ def freeze_below(
         p.requires_grad = False
     return model
 
-# %% ../nbs/05_model_init.ipynb #c053b
-def add_lora(
-    model: PreTrainedModel,  # a classifier
-    lora_r: int = 8,  # rank
-    lora_alpha: float = 16.0,  # scale times rank
-    lora_dropout: float = 0.05,  # before the thin matrices, 0 to 1
-    seed: int = 42,  # of the thin matrices
-    missing: list[str] | tuple = (),  # modules of the backbone that the base model does not bring
-    **keys,  # arguments of other methods
-) -> PreTrainedModel:
-    "Wrap the model with PEFT: the backbone is frozen, thin matrices and the head train"
-    set_seed(seed)
-    known = not is_writer(model) and model.config.model_type in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-    config = LoraConfig(
-        task_type=adapter_type(model),
-        r=lora_r,
-        lora_alpha=lora_alpha,
-        lora_dropout=lora_dropout,
-        target_modules=None if known else linear_layers(model),
-        fan_in_fan_out=any(isinstance(m, Conv1D) for m in model.modules()),  # of GPT-2: weights lie the other way
-        modules_to_save=[*trained_parts(model), *missing] or None,
-    )
-    return get_peft_model(model, config)
-
-
+# %% ../nbs/05_model_init.ipynb #49479d10
 def is_writer(
     model: PreTrainedModel,  # any
 ) -> bool:
@@ -404,6 +262,44 @@ def trained_parts(
     return [] if is_writer(model) else new_parts(model)
 
 
+def linear_layers(
+    model: PreTrainedModel,  # of a kind that PEFT has no defaults for
+) -> list[str]:
+    "Return the last part of the names of the linear layers in the blocks"
+    return sorted(
+        {
+            name.rpartition(".")[2] or name
+            for block in find_blocks(model)
+            for name, module in block.named_modules()
+            if isinstance(module, nn.Linear | Conv1D)
+        }
+    )
+
+# %% ../nbs/05_model_init.ipynb #8fa615af
+def add_lora(
+    model: PreTrainedModel,  # a classifier
+    lora_r: int = 8,  # rank
+    lora_alpha: float = 16.0,  # scale times rank
+    lora_dropout: float = 0.05,  # before the thin matrices, 0 to 1
+    seed: int = 42,  # of the thin matrices
+    missing: list[str] | tuple = (),  # modules of the backbone that the base model does not bring
+    **keys,  # arguments of other methods
+) -> PreTrainedModel:
+    "Wrap the model with PEFT: the backbone is frozen, thin matrices and the head train"
+    set_seed(seed)
+    known = not is_writer(model) and model.config.model_type in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    config = LoraConfig(
+        task_type=adapter_type(model),
+        r=lora_r,
+        lora_alpha=lora_alpha,
+        lora_dropout=lora_dropout,
+        target_modules=None if known else linear_layers(model),
+        fan_in_fan_out=any(isinstance(m, Conv1D) for m in model.modules()),  # of GPT-2: weights lie the other way
+        modules_to_save=[*trained_parts(model), *missing] or None,
+    )
+    return get_peft_model(model, config)
+
+# %% ../nbs/05_model_init.ipynb #6a5c08d4
 def add_ia3(
     model: PreTrainedModel,  # a classifier
     seed: int = 42,  # of nothing random: the vectors start at one
@@ -422,7 +318,7 @@ def add_ia3(
     )
     return get_peft_model(model, config)
 
-
+# %% ../nbs/05_model_init.ipynb #de31ebf9
 def add_prompt(
     model: PreTrainedModel,  # a classifier
     num_virtual_tokens: int = 20,  # vectors in front of every text
@@ -443,20 +339,6 @@ def add_prompt(
     )
     return get_peft_model(model, config)
 
-
-def linear_layers(
-    model: PreTrainedModel,  # of a kind that PEFT has no defaults for
-) -> list[str]:
-    "Return the last part of the names of the linear layers in the blocks"
-    return sorted(
-        {
-            name.rpartition(".")[2] or name
-            for block in find_blocks(model)
-            for name, module in block.named_modules()
-            if isinstance(module, nn.Linear | Conv1D)
-        }
-    )
-
 # %% ../nbs/05_model_init.ipynb #c053d
 METHODS |= {
     "lora": add_lora,
@@ -467,3 +349,121 @@ METHODS |= {
     "top_k": lambda model, top_k_layers=2, **keys: freeze_below(model, top_k_layers),
     "head": lambda model, **keys: freeze_below(model, 0),
 }
+
+# %% ../nbs/05_model_init.ipynb #61120225
+def with_prompt(
+    model: PreTrainedModel,  # a classifier
+    method: str,  # prompt or prefix
+    tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`
+    **keys,  # arguments of the method
+) -> PreTrainedModel:
+    "Put vectors that learn in front of every text. Raises `UserError` if the model cannot be used so"
+    try:
+        wrapped = choose_weights(model, method, **keys)
+        settle_padding(wrapped, tokenizer)
+    except (ValueError, RuntimeError, NotImplementedError, AttributeError, IndexError) as e:  # from model or PEFT
+        raise UserError(
+            f"method = {method}: {type(model).__name__} cannot be trained with it ({str(e).splitlines()[0]}). "
+            "Write method = lora."
+        ) from e
+    return wrapped
+
+
+def name_base(
+    model: PreTrainedModel,  # from `choose_weights`
+    method: str,  # that made it
+    model_name_or_path: str,  # the base, as it was given
+    model_revision: str = "main",  # of the base
+) -> PreTrainedModel:
+    "Return the model. An adapter that stays beside its base names it"
+    if method in ADAPTERS:
+        adapter = model.active_peft_config
+        adapter.base_model_name_or_path, adapter.revision = model_name_or_path, model_revision
+    return model
+
+# %% ../nbs/05_model_init.ipynb #ce2777b9
+def pick_quantization(
+    config: PreTrainedConfig,  # of the model
+    kind=AutoModelForSequenceClassification,  # its class
+) -> BitsAndBytesConfig:
+    """Return how method = qlora loads the base: the layers of its blocks with 4 bits a weight (NF4), the others whole.
+
+    Raises `UserError` where that cannot run
+    """
+    check_quantization()
+    with torch.device("meta"):
+        model = kind.from_config(config, trust_remote_code=False, attn_implementation="eager")
+    layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+    types = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=types[pick_precision()],
+        llm_int8_skip_modules=[name for name in layers if not re.search(r"\.\d+\.", name)],  # a new head among them
+    )
+
+# %% ../nbs/05_model_init.ipynb #c025
+def load_model(
+    model_name_or_path: str,  # a name on the Hub, a folder, or "starter"
+    labels: list[str],  # label names in the order of their ids
+    tokenizer: PreTrainedTokenizerBase,  # from `load_tokenizer`: its pad token becomes the model's
+    model_revision: str = "main",  # branch, tag or commit on the Hub
+    method: str = "full",  # a name in `METHODS`
+    top_k_layers: int = 2,  # for top_k: the last blocks, which train
+    dropout: float | None = 0.0,  # of every dropout layer while training, 0 to 1; None: the model's own
+    lora_r: int = 8,  # for lora: rank
+    lora_alpha: float = 16.0,  # for lora: scale times rank
+    lora_dropout: float = 0.05,  # for lora: 0 to 1
+    num_virtual_tokens: int = 20,  # for prompt and prefix
+    seed: int = 42,  # of the new head
+    problem_type: str = "single_label_classification",  # what the head answers: given by the task
+) -> PreTrainedModel:
+    """Return a classifier: the backbone's weights in float32, a head, label names and pad token set.
+
+    The head is new, from `seed`, unless the base model is a classifier of the same labels. The tokenizer pads on the
+    side that changes no answer. Raises `UserError` if there is none.
+    """
+    config = load_config(model_name_or_path, model_revision)
+    old, maps = classified_labels(config), (config.id2label, config.label2id)
+    config.num_labels = len(labels)
+    config.id2label, config.label2id = dict(enumerate(labels)), {name: i for i, name in enumerate(labels)}
+    config.problem_type, old_type = problem_type, config.problem_type
+    config.pad_token_id = tokenizer.pad_token_id
+    set_seed(seed)
+    with loading(f"model_name_or_path = {model_name_or_path}"):
+        model, loaded = AutoModelForSequenceClassification.from_pretrained(
+            resolve_model(model_name_or_path),
+            config=config,
+            revision=model_revision,
+            dtype=torch.float32,
+            attn_implementation=pick_attention(),
+            quantization_config=pick_quantization(config) if method == "qlora" else None,
+            ignore_mismatched_sizes=bool(old),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    headless = [key for key in loaded["missing_keys"] if not key.startswith(f"{model.base_model_prefix}.")]
+    number = problem_type == "regression" and not hasattr(config, "label_scale")  # in a unit that nobody knows
+    other = old_type not in (None, problem_type) or number
+    if old and (old != labels or other):
+        model = with_new_head(model, config)
+        logger.info(f"the base model classifies into {describe_labels(old)}: it gets a new head for other labels")
+    elif old and headless:
+        logger.warning(
+            f"the base model classifies into {describe_labels(old)}, but lacks {describe_labels(headless)}: "
+            "it gets a new head"
+        )
+    elif old:
+        check_label_names(maps, model_name_or_path)
+        logger.info("the base model classifies into the same labels: its head is kept")
+    settle_padding(model, tokenizer)
+    if dropout is not None:
+        set_dropout(model, dropout)
+    keys = dict(top_k_layers=top_k_layers, lora_r=lora_r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, seed=seed)
+    keys |= dict(num_virtual_tokens=num_virtual_tokens, missing=missing_modules(model, loaded["missing_keys"]))
+    wrapped = (
+        with_prompt(model, method, tokenizer, **keys) if method in PROMPTS else choose_weights(model, method, **keys)
+    )
+    return name_base(wrapped, method, model_name_or_path, model_revision)

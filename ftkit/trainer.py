@@ -6,7 +6,7 @@ Docs: https://ftkit.github.io/ftkit/trainer.html.md"""
 
 # %% auto #0
 __all__ = ['logger', 'training_arguments', 'check_fields', 'machine_defaults', 'with_evaluations', 'classification_loss',
-           'class_weights', 'OrderedTrainer', 'make_trainer', 'first_output', 'check_can_finish', 'find_resume_point',
+           'class_weights', 'OrderedTrainer', 'check_can_finish', 'first_output', 'make_trainer', 'find_resume_point',
            'train', 'halve_batch', 'describe_retry', 'train_with_retry']
 
 # %% ../nbs/07_trainer.ipynb #c003
@@ -192,13 +192,11 @@ def class_weights(
     return torch.tensor(len(labels) / (num_labels * np.maximum(counts, 1)), dtype=torch.float32)
 
 # %% ../nbs/07_trainer.ipynb #c044
-class OrderedTrainer(Trainer):
-    "A `Trainer` whose row order depends on (seed, epoch) alone, and whose evaluation leaves random numbers alone"
-
-    trained = weakref.WeakSet()  # models that this process has trained
+class _RowOrderTrainer(Trainer):
+    "A `Trainer` whose row order depends on (seed, epoch) alone"
 
     def __init__(self, *args, sampler: EpochSampler, **kwargs):
-        self.sampler, self.stepped = sampler, False
+        self.sampler = sampler
         super().__init__(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader:
@@ -224,6 +222,49 @@ class OrderedTrainer(Trainer):
         finally:
             self.args.dataloader_drop_last = drop
 
+# %% ../nbs/07_trainer.ipynb #t0700023
+class _EvaluationTrainer(_RowOrderTrainer):
+    "It also evaluates without touching random numbers, in smaller batches if memory runs out"
+
+    def evaluate(self, *args, **kwargs):
+        "Evaluate without touching the random numbers of the training. Halves the batch if memory runs out"
+        while True:
+            try:
+                with torch.random.fork_rng():
+                    return super().evaluate(*args, **kwargs)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or self.args.per_device_eval_batch_size == 1:
+                    raise
+            self.args.per_device_eval_batch_size //= 2
+            size = self.args.per_device_eval_batch_size
+            logger.info(f"the evaluation did not fit into memory: continuing with per_device_eval_batch_size = {size}")
+
+# %% ../nbs/07_trainer.ipynb #t0700025
+class _LossTrainer(_EvaluationTrainer):
+    "It also logs the same losses whether or not the run was resumed in between"
+
+    stepped = False  # whether a batch has been computed
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        "Run forward and backward on one batch. Adds its loss to a sum that checkpoints keep"
+        self.stepped = True
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        unlogged_loss(self.state)["loss"] += loss.item()
+        return loss
+
+    def log(self, logs: dict, start_time: float | None = None) -> None:
+        "Log the mean loss since the last logged step, whether or not the run was resumed in between"
+        if "loss" in logs:
+            part = self.state.stateful_callbacks.pop("unlogged")
+            logs["loss"] = part["loss"] / (self.state.global_step - part["since"])
+        super().log(logs, start_time)
+
+# %% ../nbs/07_trainer.ipynb #t0700030
+class OrderedTrainer(_LossTrainer):
+    "A `Trainer` whose row order depends on (seed, epoch) alone, and whose evaluation leaves random numbers alone"
+
+    trained = weakref.WeakSet()  # models that this process has trained
+
     def check_untrained(self) -> None:
         "Raise `UserError` if the model has been trained, as by a cell that is run again"
         if self.model in self.trained:
@@ -247,32 +288,44 @@ class OrderedTrainer(Trainer):
             self.is_in_train = False
             self.model.eval()
 
-    def training_step(self, model, inputs, num_items_in_batch=None):
-        "Run forward and backward on one batch. Adds its loss to a sum that checkpoints keep"
-        self.stepped = True
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        unlogged_loss(self.state)["loss"] += loss.item()
-        return loss
+# %% ../nbs/07_trainer.ipynb #t0700037
+def check_can_finish(
+    args: TrainingArguments,  # from `training_arguments`
+    rows: int,  # for training
+    model: PreTrainedModel,  # some optimizers look at its layers
+) -> None:
+    "Raise `UserError` for fields that would break the training later: no batch, an optimizer or schedule that fails"
+    if args.dataloader_drop_last and rows < args.train_batch_size:
+        raise UserError(
+            f"dataloader_drop_last: {rows} training rows do not fill a batch of {args.train_batch_size}, and nothing "
+            f"is left. Write per_device_train_batch_size = {rows}, or leave dataloader_drop_last out."
+        )
+    steps = args.max_steps if args.max_steps > 0 else max(1, int(rows / args.train_batch_size * args.num_train_epochs))
+    weight = torch.nn.Parameter(torch.zeros(2))
+    try:
+        kind, keys = Trainer.get_optimizer_cls_and_kwargs(args, model)
+        optimizer = kind([weight], **{k: v for k, v in keys.items() if k not in ("params", "model", "optimizer_dict")})
+        get_scheduler(
+            args.lr_scheduler_type,
+            optimizer,
+            args.get_warmup_steps(steps),
+            steps,
+            scheduler_specific_kwargs=args.lr_scheduler_kwargs,
+        )
+    except (ImportError, ValueError, TypeError, AssertionError, ZeroDivisionError) as e:
+        name = args.optim.value if hasattr(args.optim, "value") else args.optim
+        raise UserError(
+            f"[trainer]: optim = {name}, lr_scheduler_type = {args.lr_scheduler_type.value}: cannot be used "
+            f"({str(e).strip().splitlines()[0]})"
+        ) from e
 
-    def log(self, logs: dict, start_time: float | None = None) -> None:
-        "Log the mean loss since the last logged step, whether or not the run was resumed in between"
-        if "loss" in logs:
-            part = self.state.stateful_callbacks.pop("unlogged")
-            logs["loss"] = part["loss"] / (self.state.global_step - part["since"])
-        super().log(logs, start_time)
-
-    def evaluate(self, *args, **kwargs):
-        "Evaluate without touching the random numbers of the training. Halves the batch if memory runs out"
-        while True:
-            try:
-                with torch.random.fork_rng():
-                    return super().evaluate(*args, **kwargs)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self.args.per_device_eval_batch_size == 1:
-                    raise
-            self.args.per_device_eval_batch_size //= 2
-            size = self.args.per_device_eval_batch_size
-            logger.info(f"the evaluation did not fit into memory: continuing with per_device_eval_batch_size = {size}")
+# %% ../nbs/07_trainer.ipynb #t0700034
+def first_output(
+    logits,  # a tensor, or for T5 and BART a tuple that begins with it
+    labels=None,  # unused: the Trainer passes them
+):
+    "Return the logits alone"
+    return logits[0] if isinstance(logits, tuple) else logits
 
 # %% ../nbs/07_trainer.ipynb #c051
 def make_trainer(
@@ -313,45 +366,6 @@ def make_trainer(
         raise UserError(f"[trainer]: {str(e).strip().splitlines()[0]}") from e
     trainer.remove_callback(PrinterCallback)  # the log has every line
     return trainer
-
-
-def first_output(
-    logits,  # a tensor, or for T5 and BART a tuple that begins with it
-    labels=None,  # unused: the Trainer passes them
-):
-    "Return the logits alone"
-    return logits[0] if isinstance(logits, tuple) else logits
-
-
-def check_can_finish(
-    args: TrainingArguments,  # from `training_arguments`
-    rows: int,  # for training
-    model: PreTrainedModel,  # some optimizers look at its layers
-) -> None:
-    "Raise `UserError` for fields that would break the training later: no batch, an optimizer or schedule that fails"
-    if args.dataloader_drop_last and rows < args.train_batch_size:
-        raise UserError(
-            f"dataloader_drop_last: {rows} training rows do not fill a batch of {args.train_batch_size}, and nothing "
-            f"is left. Write per_device_train_batch_size = {rows}, or leave dataloader_drop_last out."
-        )
-    steps = args.max_steps if args.max_steps > 0 else max(1, int(rows / args.train_batch_size * args.num_train_epochs))
-    weight = torch.nn.Parameter(torch.zeros(2))
-    try:
-        kind, keys = Trainer.get_optimizer_cls_and_kwargs(args, model)
-        optimizer = kind([weight], **{k: v for k, v in keys.items() if k not in ("params", "model", "optimizer_dict")})
-        get_scheduler(
-            args.lr_scheduler_type,
-            optimizer,
-            args.get_warmup_steps(steps),
-            steps,
-            scheduler_specific_kwargs=args.lr_scheduler_kwargs,
-        )
-    except (ImportError, ValueError, TypeError, AssertionError, ZeroDivisionError) as e:
-        name = args.optim.value if hasattr(args.optim, "value") else args.optim
-        raise UserError(
-            f"[trainer]: optim = {name}, lr_scheduler_type = {args.lr_scheduler_type.value}: cannot be used "
-            f"({str(e).strip().splitlines()[0]})"
-        ) from e
 
 # %% ../nbs/07_trainer.ipynb #m011
 def find_resume_point(

@@ -44,6 +44,7 @@ class FaultCounter:
 
     def __init__(self):
         self.counts = defaultdict(lambda: {"passed": 0, "failed": 0, "skipped": 0})
+        self.failures = defaultdict(list)  # fault: the cases that failed, as pytest takes them
 
     def pytest_runtest_logreport(self, report):
         "Count a case: it passes when its call passes; it fails at any stage"
@@ -51,11 +52,14 @@ class FaultCounter:
             for name, value in report.user_properties:
                 if name == "fault":
                     self.counts[value][report.outcome] += 1
+                    if report.failed:
+                        self.failures[value].append(report.nodeid)
 
     def rows(self) -> list[dict]:
         "Return one row for each fault that was run"
         return [
             {"figure": FIGURES[fault], "fault": fault, "title": FAULTS[fault], **self.counts[fault]}
+            | ({"failures": self.failures[fault]} if self.failures[fault] else {})
             for fault in FAULTS
             if fault in self.counts
         ]

@@ -16,11 +16,21 @@ from ftkit.serving.served import Served, open_served
 FINISH_SECONDS = 30  # for what is being answered when the server is stopped
 
 
+class Server(uvicorn.Server):
+    "A server that knows which signal ended it: uvicorn raises it again, in vain where a shell had SIGINT ignored"
+
+    ended_by: int | None = None
+
+    def handle_exit(self, sig, frame):
+        self.ended_by = sig
+        super().handle_exit(sig, frame)
+
+
 def make_server(
     service: Service,  # what the endpoints work with
-) -> uvicorn.Server:
+) -> Server:
     "Return the server. It logs through ftkit alone, and finishes what it answers before it ends"
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             make_app(service),
             http=TimedConnection,
@@ -60,8 +70,11 @@ def serve(
     batch_size: int = 1,  # texts of several requests in one call of the model
     **options,  # of `Service`
 ) -> None:
-    "Serve a run until a signal comes"
+    "Serve a run until a signal comes. Raises `KeyboardInterrupt` with the signal"
     served: Served = open_promoted(runs_dir) if folder is None else open_served(Run(folder))
     follows = runs_dir if folder is None else None
     tell(served)
-    make_server(Service(Queue(served, batch_size), follows=follows, **options)).run([sock])
+    server = make_server(Service(Queue(served, batch_size), follows=follows, **options))
+    server.run([sock])
+    if server.ended_by:
+        raise KeyboardInterrupt(server.ended_by)

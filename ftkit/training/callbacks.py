@@ -210,6 +210,10 @@ def is_before_evaluation(args, state) -> bool:
 class Interrupted(KeyboardInterrupt):
     "Ctrl-C, the notebook's stop button or SIGTERM"
 
+    def _render_traceback_(self):
+        "Return what IPython shows: one line, below the one that the run has logged"
+        return ["Interrupted: the training was stopped; the line above says how to resume the run"]
+
 
 class EvaluateAtEnd(TrainerCallback):
     "Evaluate and save at the last step if no evaluation has come before: `eval_steps` or `eval_delay` lie beyond it"

@@ -4,12 +4,13 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 from conftest import BAD, FLAT, GOOD
+from processes import Command
 
+import ftkit.serving.predict
 from ftkit.cli.main import main
 from ftkit.serving.batch import guard_formula, write_rows
 
@@ -53,39 +54,33 @@ AWKWARD = [
 ENDS = ["before the first batch", "while it predicts", "while it writes", "before the rename"]
 
 
-KILL = """
-import json, os, signal, sys
-from pathlib import Path
-import ftkit.serving.predict
-from ftkit.cli.main import main
+def arrange_end(moment):
+    "In the child: the process kills itself at a moment"
+    sent = []
+    batches, dumps, replace = ftkit.serving.predict.iter_batches, json.dumps, os.replace
 
-moment, sent = sys.argv.pop(1), []
-batches, dumps, replace = ftkit.serving.predict.iter_batches, json.dumps, os.replace
+    def die(now):
+        sent.append(now)
+        if now == moment and sent.count(now) > {"while it predicts": 20, "while it writes": 700}.get(now, 0):
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def die(now):
-    sent.append(now)
-    if now == moment and sent.count(now) > {"while it predicts": 20, "while it writes": 700}.get(now, 0):
-        os.kill(os.getpid(), signal.SIGKILL)
+    def counted(*args):
+        die("before the first batch")
+        for batch in batches(*args):
+            die("while it predicts")
+            yield batch
 
-def counted(*args):
-    die("before the first batch")
-    for batch in batches(*args):
-        die("while it predicts")
-        yield batch
+    def dumped(value, **kwargs):
+        if isinstance(value, dict) and "text" in value:
+            die("while it writes")
+        return dumps(value, **kwargs)
 
-def dumped(value, **kwargs):
-    if isinstance(value, dict) and "text" in value:
-        die("while it writes")
-    return dumps(value, **kwargs)
+    def replaced(path, target):
+        if str(path).endswith(".tmp"):
+            die("before the rename")
+        return replace(path, target)
 
-def replaced(path, target):
-    if str(path).endswith(".tmp"):
-        die("before the rename")
-    return replace(path, target)
-
-ftkit.serving.predict.iter_batches, json.dumps, os.replace = counted, dumped, replaced
-main(sys.argv[1:])
-"""
+    ftkit.serving.predict.iter_batches, json.dumps, os.replace = counted, dumped, replaced
 
 
 def write_texts(path, texts):
@@ -202,12 +197,7 @@ def test_killed_predict_keeps_old_file(trained, whole, tmp_path, moment):
         out,
         "--force",
     ]
-    killed = subprocess.run(
-        [sys.executable, "-c", KILL, moment, *map(str, args)],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-    )
+    killed = Command(*args, cwd=tmp_path, before=partial(arrange_end, moment)).result()
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert out.read_text() == "from before\n"
     assert run_predict(trained, *args[4:]) == 0

@@ -99,3 +99,12 @@ def test_second_process_is_refused(tmp_path):
     with pytest.raises(UserError, match="another process is working on this run"):
         reopen_run(session.run, REPORT, "tokens")
     session.lock.release()
+
+
+def test_stop_is_one_line_in_a_notebook(capsys):
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    shell.run_cell("from ftkit.training.callbacks import Interrupted\nraise Interrupted(2)")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == ["Interrupted: the training was stopped; the line above says how to resume the run"]

@@ -6,6 +6,8 @@ from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from ftkit.files.encodings.letters import (
     ALPHABET,
     ANY,
@@ -67,7 +69,7 @@ def price(
     "Return the cost of a reading in the language that suits it best"
     evidence = evidence or {}
     fixed, pairs, total = count_pairs(unicodedata.normalize("NFC", text))
-    spent = {language: fixed + sum_bits(pairs, language) for language in TABLE}
+    spent = dict(zip(TABLE, (fixed + sum_bits(pairs)).tolist()))
     naturals = [(rarity, natural.split()) for rarity, natural in (CANDIDATES.get(name, (0, "")) for name in names)]
     cost, language, is_usual = min(
         (
@@ -84,19 +86,22 @@ def price(
 
 def sum_bits(
     pairs: Counter,  # of letters
-    language: str,  # of TABLE
-) -> float:
-    "Return the bits of all pairs in a language"
-    table, letters = TABLE[language], ALPHABET[language]
-    bits = 0.0
+) -> np.ndarray:
+    "Return the bits of all pairs in each language of TABLE"
+    bits = np.zeros(len(TABLE))
     for pair, n in pairs.items():
-        cost = table.get(pair)
-        if cost is None:
-            cost = miss(pair)
-            if cost > NEAR and letters.issuperset(pair):
-                cost = NEAR
-        bits += n * cost
+        bits += n * look_up(pair)
     return bits
+
+
+@lru_cache(maxsize=20_000)
+def look_up(
+    pair: str,  # of letters
+) -> np.ndarray:
+    "Return the bits of a pair in each language of TABLE"
+    missed = miss(pair)
+    near = [NEAR if missed > NEAR and ALPHABET[language].issuperset(pair) else missed for language in TABLE]
+    return np.array([table.get(pair, cost) for table, cost in zip(TABLE.values(), near)])
 
 
 def count_pairs(
