@@ -14,10 +14,11 @@ from glossary import EVERYDAY, FILE, MARKED, OTHER_FORMS, find_entry, link_terms
 LESSONS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
 STRESSED = {  # words that a lesson stresses, which are no terms
     *(
-        "all, and, are, at random, bad, below, better, called, check it, checks, compare, counted, empty, ended by, "
-        "ends, every row, facts, fit, form, good, i, i + 1, If …, is, its, known, last, Left, memory, names, nearly, "
-        "no, no answer, no label, not, on top of, once, one, per label, positive, read, rows have no token to train, "
-        "runs, same, seconds, setting, smaller, to keep, training, what, which, write, you"
+        "all, and, are, at random, bad, Begin with, below, better, called, check it, checks, compare, "
+        "counted, empty, ended by, ends, every row, facts, fit, form, good, How it is built, i, i + 1, If …, "
+        "is, its, known, last, Left, memory, More, names, nearly, no, no answer, no label, not, on top of, "
+        "once, one, per label, positive, read, rows have no token to train, runs, same, seconds, setting, "
+        "Smaller, smaller, to keep, training, what, which, write, you, your"
     ).split(", ")
 }
 
