@@ -24,7 +24,7 @@ def clean(
     label_column_name: str | None = None,  # default: found
     *,
     short: str | None = None,  # drop: texts with fewer than three letters and digits
-    drop: Iterable[int] = (),  # row numbers from 0, as they came in
+    drop: Iterable[int] = (),  # row numbers as `ftkit check` prints them: from 1, without the header
     labels: dict[str, str] | None = None,  # label -> label that takes its place
     conflicts: str | None = None,  # of texts with several labels: drop them all, or majority: keep the frequent label
     duplicates: str | None = None,  # exact, normalised or near: keep the first of them
@@ -44,7 +44,7 @@ def clean(
     text_columns, _ = choose_text(table, text_column_name, (label_column_name,) if label_column_name else ())
     label_column, _ = choose_label(table, label_column_name, tuple(text_columns))
     cleaner = Cleaner(table, text_columns, label_column)
-    cleaner.drop(drop, "named in `drop`")
+    cleaner.drop([number - 1 for number in drop], "named in `drop`")
     if short:
         cleaner.drop((i for i, text in enumerate(cleaner.texts) if is_short(text)), "texts of hardly a letter")
     if labels:
@@ -121,7 +121,9 @@ class Cleaner:
         "Leave rows out"
         gone, total = set(rows), len(self.labels)
         if outside := sorted(i for i in gone if not 0 <= i < total):
-            raise UserError(f"clean(drop=…): there is no row {outside[0]}: the {total:,} rows have numbers from 0.")
+            raise UserError(
+                f"clean(drop=…): there is no row {outside[0] + 1}: the {total:,} rows have numbers from 1."
+            )
         if gone:
             for name, values in self.columns.items():
                 self.columns[name] = [value for i, value in enumerate(values) if i not in gone]

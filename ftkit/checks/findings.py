@@ -7,6 +7,7 @@ from itertools import islice
 
 from ftkit.checks.columns import get_column, has_labels, join_texts, show_pair
 from ftkit.checks.duplicates import Repeats, find_conflicts, find_repeats
+from ftkit.checks.labels import join_spellings
 from ftkit.checks.privacy import mask_hits
 from ftkit.checks.texts import is_blank
 from ftkit.errors import escape_controls
@@ -36,9 +37,23 @@ class Rows:
     label_column: str  # its label
 
     @cached_property
-    def read(self) -> dict[str, tuple[list, list]]:
+    def raw(self) -> dict[str, tuple[list, list]]:
         "Return texts and labels by split; a label is None if there is none, a list if there are several"
         return {split: self.read_split(split) for split in self.tables}
+
+    @cached_property
+    def spelling(self) -> tuple[dict[str, str], list[str]]:
+        "Return spelling -> label, as `load_data` joins them, and a note for each label with several spellings"
+        return join_spellings([name for name in self.raw["train"][1] if isinstance(name, str)])
+
+    @cached_property
+    def read(self) -> dict[str, tuple[list, list]]:
+        "Return texts and labels by split, the spellings of a label joined"
+        names, _ = self.spelling
+        return {
+            split: (texts, [names.get(label, label) if isinstance(label, str) else label for label in labels])
+            for split, (texts, labels) in self.raw.items()
+        }
 
     def read_split(
         self,
@@ -90,6 +105,17 @@ class Rows:
     def conflicts(self) -> dict[str, Counter]:
         "Return the texts that have more than one label"
         return find_conflicts(self.texts, self.labels, self.repeats.duplicates["exact"])
+
+    @cached_property
+    def alike_conflicts(self) -> list[tuple[int, int]]:
+        "Return pairs of training rows that differ in spelling or in a few words, and in their label"
+        pairs = {
+            (min(i, j), max(i, j))
+            for kind in ("normalised", "near")
+            for i, j in self.repeats.duplicates[kind].items()
+            if isinstance(self.labels[i], str) and isinstance(self.labels[j], str) and self.labels[i] != self.labels[j]
+        }
+        return sorted(pairs)
 
 
 def show(

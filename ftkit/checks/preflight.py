@@ -33,6 +33,7 @@ from ftkit.training.trial import Trial, count_answers, unchanged
 OK, WARN, REFUSE = "ok", "warn", "refuse"
 MANY_UNKNOWN = 0.2  # share of a label's tokens that the tokenizer does not know
 MANY_CUT = 0.2  # share of a label's texts that the limit cuts
+MOST_TOKENS = 8192  # of a limit that is advised
 MANY_TIMES = 20  # the loss of guessing, from which a first loss is a fault
 ROWS = 8  # of a batch that a check reads
 OVERFIT_STEPS = 30  # updates on one batch, with `preflight = full`
@@ -239,10 +240,20 @@ def check_length(plan: Plan) -> tuple:
     seen = f"{cut:,} of {rows:,} training texts are cut at {limit} tokens"
     if cut and (cut > MANY_CUT * rows or worst and shares[worst] > MANY_CUT):
         room = plan.tokenizer.model_max_length
-        more = f"Write max_seq_length = {min(2 * limit, room)}." if room > limit else "The model reads no more."
+        more = f"Write max_seq_length = {advise_limit(plan)}." if room > limit else "The model reads no more."
         most = f", most of them of {worst} ({shares[worst]:.0%})" if worst else ""
         return WARN, f"{seen}{most}", why, more
     return OK, seen, why
+
+
+def advise_limit(plan: Plan) -> int:
+    "Return a limit in tokens that cuts at most one text in twenty, within what the model reads: a power of two"
+    limit, room = plan.settings.max_seq_length, min(plan.tokenizer.model_max_length, MOST_TOKENS)
+    rows = plan.data["train"].select(range(min(500, len(plan.data["train"]))))
+    keys = plan.settings.section("tokenizer")
+    keys |= {"max_seq_length": room} | {name: False for name in ("packing", "pad_to_max_length") if name in keys}
+    lengths = plan.task.tokenize(DatasetDict(train=rows), plan.tokenizer, **keys)["train"]["length"]
+    return min(room, max(2 * limit, 1 << (int(np.quantile(lengths, 0.95)) - 1).bit_length()))
 
 
 def check_label_map(plan: Plan) -> tuple | None:
@@ -328,7 +339,9 @@ def check_learning_rate(plan: Plan) -> tuple:
     s = plan.settings
     low, high = RATES.get(s.method, (0.0, math.inf))
     if not low <= s.learning_rate <= high:
-        fix = f"Write learning_rate = {math.sqrt(low * high):.0e}." if low else ""
+        default = Settings().learning_rate
+        usual = default if low <= default <= high else math.sqrt(low * high)
+        fix = f"Write learning_rate = {usual:.0e}." if low else ""
         seen = f"learning_rate = {s.learning_rate:g} is outside the usual range of method = {s.method}"
         return WARN, f"{seen} ({low:g} to {high:g})", why, fix
     return OK, f"learning_rate = {s.learning_rate:g}, usual for method = {s.method}: {low:g} to {high:g}", why

@@ -16,7 +16,7 @@ from ftkit.checks.chats import Chats, find_chats
 from ftkit.checks.columns import choose_label, choose_text
 from ftkit.checks.duplicates import find_oversampled
 from ftkit.checks.findings import EXAMPLES, LONGEST_EXAMPLE, Finding, Rows, show
-from ftkit.checks.labels import find_lookalikes, find_odd_names, find_unlike_labels, join_spellings
+from ftkit.checks.labels import find_lookalikes, find_odd_names, find_unlike_labels
 from ftkit.checks.languages import find_foreign
 from ftkit.checks.price import price_leak, price_templates
 from ftkit.checks.privacy import find_personal_data, mask, mask_hits
@@ -198,7 +198,7 @@ def check_labels(rows: Rows) -> list[Finding]:
     elif joined := find_several_labels(names):
         what = f"labels that hold several, separated by '{joined[0]}'"
         found.append(Finding(what, 1, show([joined[1]]), "give one label a row"))
-    found += [Finding(note, 1) for note in join_spellings(names)[1]]
+    found += [Finding(note, 1) for note in rows.spelling[1]]
     found += [Finding(note, 1) for note in find_odd_names(dict(rows.counts), rows.label_column)]
     if len(rows.counts) < 2:
         what = "only one label: there is nothing to learn"
@@ -235,14 +235,26 @@ def check_rare(rows: Rows) -> list[Finding]:
 
 
 def check_conflicts(rows: Rows) -> list[Finding]:
+    found = check_alike_conflicts(rows)
     if not rows.conflicts:
-        return []
+        return found
     shown = [
         f"{mask_hits(text)[:50]} ({', '.join(f'{name} {n}' for name, n in names.items())})"
         for text, names in islice(rows.conflicts.items(), EXAMPLES)
     ]
     what, fix = "texts with more than one label", "decide for one, or clean(rows, conflicts='drop')"
-    return [Finding(what, len(rows.conflicts), show(shown), fix)]
+    return [Finding(what, len(rows.conflicts), show(shown), fix), *found]
+
+
+def check_alike_conflicts(rows: Rows) -> list[Finding]:
+    "Find texts that are nearly the same with another label each: dropping one of two would keep a chance label"
+    pairs = rows.alike_conflicts
+    shown = [
+        f"row {i + 1}, {rows.labels[i]}, and row {j + 1}, {rows.labels[j]}: {mask_hits(rows.texts[j])[:50]}"
+        for i, j in pairs[:EXAMPLES]
+    ]
+    what, fix = "texts that are nearly the same, with different labels", "read them and correct the file"
+    return [Finding(what, len(pairs), show(shown), f"{fix}, before you drop duplicates")] if pairs else []
 
 
 def check_duplicates(rows: Rows) -> list[Finding]:

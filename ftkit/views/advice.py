@@ -285,7 +285,7 @@ def find_few(e: Evidence) -> tuple[str, str] | None:
     gap = smallest_gap(rows, level)
     if not undecided or gap <= WIDE_GAP:
         return None
-    seen = f"{rows:,} test rows show only gaps above {gap} points"
+    seen = f"{rows:,} test rows seldom show a gap below {gap} points"
     needed, data = count_rows(WIDE_GAP, level), e.data
     read = e.read - sum(sum(why.values()) for why in data.get("dropped", {}).values())
     if e.settings.max_predict_samples == rows:
@@ -402,7 +402,7 @@ SYMPTOMS = [  # the most useful first
         "validation loss rises while training loss falls",
         f"at the end it is {RISE:.0%} above its lowest value ({HIGH_RISE:.0%} if the metric still rises)",
         "early_stopping_patience, num_train_epochs, max_train_samples",
-        "early_stopping_patience = 2, or the epochs up to the lowest value; then more rows",
+        "early_stopping_patience = 2 with metric_for_best_model = loss, or fewer epochs; then more rows",
         "The model memorises its training rows. The best epoch is kept: fewer save time, more rows raise scores.",
         find_rise,
     ),
@@ -434,7 +434,7 @@ SYMPTOMS = [  # the most useful first
         "too few test rows",
         f"a difference in accuracy is not significant, and the rows cannot show a gap of {WIDE_GAP} points",
         "test_size, max_predict_samples",
-        f"{count_rows(WIDE_GAP)} rows: 30 test rows show only gaps above {smallest_gap(30)} points",
+        f"{count_rows(WIDE_GAP)} rows: 30 test rows seldom show a gap below {smallest_gap(30)} points",
         "With few rows chance alone makes large differences.",
         find_few,
     ),

@@ -390,10 +390,10 @@ def make_tickets() -> list[dict]:
 def test_lists_of_one_label_are_labels(tmp_path):
     rows = [{"text": f"text {i}", "labels": [["good"], ["bad"], []][i % 3]} for i in range(9)]
     (tmp_path / "doccano.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    table, log = clean(tmp_path / "doccano.jsonl", labels={"good": "fine"}, drop=[0])
+    table, log = clean(tmp_path / "doccano.jsonl", labels={"good": "fine"}, drop=[1])
     assert table["labels"][:4] == ["bad", None, "fine", "bad"] and len(log) == 2
     rows[0]["labels"] = ["good", "bad"]
-    assert clean(pd.DataFrame(rows), drop=[1])[0]["labels"][:2] == [["good", "bad"], []]
+    assert clean(pd.DataFrame(rows), drop=[2])[0]["labels"][:2] == [["good", "bad"], []]
 
 
 def test_templates_are_found_and_priced(posts):
@@ -474,7 +474,7 @@ def dirty():
         ({"duplicates": "near"}, [0, 4, 5, 6], "4 of 8 rows dropped: near duplicates"),
         ({"conflicts": "drop"}, [0, 1, 2, 3, 4, 5], "2 of 8 rows dropped: texts with more than one label"),
         ({"conflicts": "majority"}, [0, 1, 2, 3, 4, 5], "2 of 8 rows dropped"),
-        ({"drop": [0, 7]}, [1, 2, 3, 4, 5, 6], "2 of 8 rows dropped: named in `drop`"),
+        ({"drop": [1, 8]}, [1, 2, 3, 4, 5, 6], "2 of 8 rows dropped: named in `drop`"),
         ({"leaks": "exact", "train": [{"text": "it rained", "label": "bad"}]}, [0, 1, 2, 3, 4, 5], "2 of 8 rows"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else None,

@@ -16,7 +16,7 @@ STRESSED = {  # words that a lesson stresses, which are no terms
     *(
         "all, and, are, at random, bad, Begin with, below, better, called, check it, checks, compare, "
         "counted, empty, ended by, ends, every row, facts, fit, form, good, How it is built, i, i + 1, If …, "
-        "is, its, known, last, Left, memory, More, names, nearly, no, no answer, no label, not, on top of, "
+        "is, its, kept, known, last, Left, memory, More, names, nearly, no, no answer, no label, not, on top of, "
         "once, one, per label, positive, read, rows have no token to train, runs, same, seconds, setting, "
         "Smaller, smaller, to keep, training, what, which, write, you, your"
     ).split(", ")
