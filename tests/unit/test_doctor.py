@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -578,3 +579,41 @@ def test_starter_has_no_duplicate_and_no_personal_data():
     result = examine({"train": read_table(posts_path())}, "text", "label")
     assert result["duplicates"] == {"exact": 0, "normalised": 0, "near": 0} and result["conflicts"] == 0
     assert [f["what"].split(":")[0] for f in result["findings"]] == ["labels to read again"]
+
+
+def sample_posts(n: int, seed: int) -> pd.DataFrame:
+    return pd.read_csv(posts_path())[["text", "label"]].sample(n, random_state=seed).reset_index(drop=True)
+
+
+def test_spellings_are_joined_before_labels_are_doubted():
+    rows = sample_posts(420, 5)
+    spelled = rows.assign(label=[x.capitalize() + " " if i % 14 == 0 else x for i, x in enumerate(rows["label"])])
+    plain, result = examine({"train": from_python(rows)}), examine({"train": from_python(spelled)})
+    assert result["labels"] == plain["labels"]
+    notes = [finding for finding in result["findings"] if "were read as one label" in finding["what"]]
+    assert len(notes) == 3 and [f for f in result["findings"] if f not in notes] == plain["findings"]
+
+
+def test_nearly_equal_texts_with_other_labels_are_found():
+    rows = sample_posts(300, 5)
+    other = {"negative": "positive", "neutral": "negative", "positive": "neutral"}
+    copies = [(text.upper() if i % 2 else f"hey {text} !!", i) for i, text in enumerate(rows["text"][:40])]
+    labels = [other[rows["label"][i]] if i < 20 else rows["label"][i] for _, i in copies]
+    more = pd.DataFrame({"text": [text for text, _ in copies], "label": labels})
+    found = examine({"train": from_python(pd.concat([rows, more]))})["findings"]
+    alike = next(finding for finding in found if "nearly the same, with different labels" in finding["what"])
+    assert 18 <= alike["count"] <= 20 and "before you drop duplicates" in alike["fix"]
+
+
+def test_a_row_is_dropped_by_the_number_that_is_printed():
+    rows = sample_posts(400, 5)
+    rows.loc[17, "label"] = {"negative": "positive", "neutral": "negative", "positive": "negative"}[rows["label"][17]]
+    rows = pd.concat([rows, rows.assign(text=[f"{t} {i}" for i, t in enumerate(rows["text"])])], ignore_index=True)
+    found = examine({"train": from_python(rows)})["findings"]
+    shown = [line for finding in found if "labels to read again" in finding["what"] for line in finding["examples"]]
+    number, text = re.match(r"row (\d+), \w+, rather \w+: (.{10})", shown[0]).groups()
+    kept, log = clean(rows, drop=[int(number)])
+    assert rows["text"][int(number) - 1].startswith(text) and len(kept) == len(rows) - 1
+    assert rows["text"][int(number) - 1] not in kept["text"]
+    with pytest.raises(UserError, match="no row 0: the 800 rows have numbers from 1"):
+        clean(rows, drop=[0])

@@ -4,13 +4,14 @@ import copy
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import quick_settings, small_dataset
 from datasets import DatasetDict
 
 from ftkit.checks import preflight
-from ftkit.checks.preflight import CHECKS, OK, REFUSE, WARN, Finding, run_checks
+from ftkit.checks.preflight import CHECKS, OK, REFUSE, WARN, Finding, advise_limit, run_checks
 from ftkit.errors import UserError
 from ftkit.fine_tuning import fine_tune, prepare
 from ftkit.settings import Settings
@@ -226,3 +227,10 @@ def test_forecast_beyond_the_memory_warns(plan, monkeypatch, caplog):
     found = plan.with_trial(trial).findings[-1]
     assert found.name == "forecast" and found.level == WARN and "per_device_train_batch_size" in found.fix
     assert "of memory are there" in caplog.text
+
+
+def test_advised_limit_cuts_few_texts(plan):
+    few = plan.settings.replace(max_seq_length=5)
+    limit = advise_limit(replace(plan, settings=few))
+    lengths = [len(ids) for ids in plan.tokenizer(list(plan.data["train"]["text"]))["input_ids"]]
+    assert np.mean(np.array(lengths) > limit) <= 0.05 and limit & (limit - 1) == 0
