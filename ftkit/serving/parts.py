@@ -71,7 +71,7 @@ class OutputForm:
 
 @dataclass(frozen=True)
 class Shard:
-    "One of several equal shares of the rows"
+    "One of several shares of the rows, each of whole parts"
 
     number: int = 1  # from 1
     of: int = 1
