@@ -35,6 +35,7 @@ class Rows:
     tables: dict[str, Table]  # by split; `test` may be missing
     text_columns: list[str]  # one, or two that are a pair
     label_column: str  # its label
+    one_label: bool = False  # each row has one label, whose spellings are joined
 
     @cached_property
     def raw(self) -> dict[str, tuple[list, list]]:
@@ -44,7 +45,8 @@ class Rows:
     @cached_property
     def spelling(self) -> tuple[dict[str, str], list[str]]:
         "Return spelling -> label, as `load_data` joins them, and a note for each label with several spellings"
-        return join_spellings([name for name in self.raw["train"][1] if isinstance(name, str)])
+        labels = self.raw["train"][1] if self.one_label else []
+        return join_spellings([name for name in labels if isinstance(name, str)])
 
     @cached_property
     def read(self) -> dict[str, tuple[list, list]]:

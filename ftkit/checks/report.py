@@ -60,7 +60,7 @@ def examine(
         return examine_targets(tables, text_column_name, label_column_name, task, named)
     text_columns, text_how = choose_text(train, text_column_name, (label_column_name,) if label_column_name else ())
     label_column, label_how = choose_label(train, label_column_name, tuple(text_columns))
-    rows, texts = Rows(tables, text_columns, label_column), ", ".join(text_columns)
+    rows, texts = Rows(tables, text_columns, label_column, one_label=True), ", ".join(text_columns)
     columns = {"text": texts, "label": label_column, "how": f"text {text_how}, label {label_how}"}
     findings = [finding for check in CHECKS.values() for finding in check(rows)]
     return describe_rows(rows, columns, dict(rows.counts), len(rows.conflicts), findings, task)
