@@ -204,7 +204,9 @@ def add_predict(parser):
     )
     parser.add_argument("--bom", action="store_true", help="begin a .csv with a byte order mark, which Excel wants")
     parser.add_argument("--force", action="store_true", help="replace a file that is already there")
-    parser.add_argument("--shard", metavar="I/N", help="only the rows of the I-th of N shares of --file (whole parts of 2,048 rows)")
+    parser.add_argument(
+        "--shard", metavar="I/N", help="only the rows of the I-th of N shares of --file (whole parts of 2,048 rows)"
+    )
     parser.add_argument("--join", metavar="DIR", help="join the shards in a folder into --out")
     add_reading(parser)
 
