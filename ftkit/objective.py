@@ -167,7 +167,7 @@ def append_answer(
     start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
     longest = context - len(answer_ids) - len(start)  # of a prompt, in tokens
     asked = [tokenizer(p, add_special_tokens=False)["input_ids"] for p in prompts]
-    return [start + prompt[-longest:] + answer_ids for prompt in asked]
+    return [start + prompt[max(len(prompt) - longest, 0) :] + answer_ids for prompt in asked]
 
 # %% ../nbs/01_objective.ipynb #l035
 def score_answers(

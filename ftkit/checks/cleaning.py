@@ -7,6 +7,7 @@ from datasets import Dataset
 
 from ftkit.checks.columns import choose_label, choose_text, join_texts
 from ftkit.checks.duplicates import KINDS, find_conflicts, find_repeats, group_repeats
+from ftkit.checks.labels import label_key
 from ftkit.checks.languages import find_foreign
 from ftkit.checks.privacy import PATTERNS, Redactor
 from ftkit.checks.templates import find_templates
@@ -133,9 +134,10 @@ class Cleaner:
         self,
         names: dict[str, str],  # label -> label that takes its place
     ) -> None:
-        "Replace labels by others. Raises `UserError` for a label that no row has"
+        "Replace labels by others, in every spelling. Raises `UserError` for a label that no row has"
+        keys = [label_key(label) if isinstance(label, str) else None for label in self.labels]
         for old, new in names.items():
-            rows = [i for i, label in enumerate(self.labels) if label == old]
+            rows = [i for i, key in enumerate(keys) if key == label_key(old)]
             if not rows:
                 raise UserError(f"clean(labels=…): no row has the label {old!r}.")
             for i in rows:

@@ -339,7 +339,7 @@ def check_learning_rate(plan: Plan) -> tuple:
     s = plan.settings
     low, high = RATES.get(s.method, (0.0, math.inf))
     if not low <= s.learning_rate <= high:
-        default = Settings().learning_rate
+        default = Settings(task=s.task).learning_rate
         usual = default if low <= default <= high else math.sqrt(low * high)
         fix = f"Write learning_rate = {usual:.0e}." if low else ""
         seen = f"learning_rate = {s.learning_rate:g} is outside the usual range of method = {s.method}"

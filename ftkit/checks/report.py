@@ -228,7 +228,7 @@ def check_rare(rows: Rows) -> list[Finding]:
     scarce = [name for name in rows.counts if name not in few and expected.get(name, 0) < FEW_TO_SCORE]
     if scarce:
         where = "" if given else f", if {TEST_SHARE:.0%} of the rows are held out"
-        shown = [f"{name} ({expected.get(name, 0):.0f})" for name in scarce]
+        shown = [f"{name} ({int(expected.get(name, 0))})" for name in scarce]
         what = f"labels with fewer than {FEW_TO_SCORE} test rows{where}: their recall will hardly be known"
         found.append(Finding(what, len(scarce), show(shown), "collect rows of them, or write a larger test_size"))
     return found

@@ -617,3 +617,9 @@ def test_a_row_is_dropped_by_the_number_that_is_printed():
     assert rows["text"][int(number) - 1] not in kept["text"]
     with pytest.raises(UserError, match="no row 0: the 800 rows have numbers from 1"):
         clean(rows, drop=[0])
+
+
+def test_labels_are_renamed_in_every_spelling():
+    rows = [{"text": f"text {i}", "label": ["good ", "Good", "bad"][i % 3]} for i in range(9)]
+    table, log = clean(rows, labels={"good": "fine"})
+    assert Counter(table["label"]) == {"fine": 6, "bad": 3} and log == ["6 labels changed from good to fine"]
