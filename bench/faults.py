@@ -20,9 +20,8 @@ HERE = Path(__file__).resolve().parent
 
 def format_cases(row: dict | None) -> str:
     "Return `k of N` of a row, or a dash"
-    if row is None:
-        return "-"
-    return f"{row['passed']} of {row['of'] if 'of' in row else row['passed'] + row['failed']}"
+    cases = 0 if row is None else row["of"] if "of" in row else row["passed"] + row["failed"]
+    return f"{row['passed']} of {cases}" if cases else "-"
 
 
 def format_table(ours: dict, generation: dict, plain: dict) -> str:

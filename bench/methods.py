@@ -147,7 +147,7 @@ def format_table(found: dict[str, dict]) -> list[str]:
             name,
             f"{row['rate']:g}" if "rate" in row else "–",
             f"{row.get('trainable', 0):,}",
-            f"{row['stored'] / 2**20:,.2f} MiB",
+            f"{row['stored'] / 1e6:,.2f} MB",
             *map(ratio, ("memory", "train_seconds", "answer_seconds")),
             *(format_score(row["scores"][m]) for m in metrics),
         ]
@@ -179,7 +179,7 @@ def format_page(record: dict) -> str:
         lines += [*format_table(part["methods"]), ""]
         lines.append(
             f"`full`: {full['train_seconds']:.0f} s of training, {full['answer_seconds']:.1f} s of answering, "
-            f"{full['memory'] / 2**20:,.0f} MiB."
+            f"{full['memory'] / 1e6:,.0f} MB."
         )
         verdicts = [row["verdict"] for row in part["methods"].values() if "verdict" in row]
         lines += ["", *(f"- {text}" for text in verdicts)]

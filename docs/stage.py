@@ -130,8 +130,9 @@ def set_display(cell) -> bool:
     "Turn the directives of a code cell into MyST-NB's tags. Return whether there is anything left to show"
     cell.source, directives = split_directives(cell.source)
     tags = [tag for directive, tag in CELL_TAGS.items() if directive in directives.items()]
-    if cell.metadata.get("jupyter", {}).get("source_hidden"):  # folded in JupyterLab, too
-        tags.append("hide-input")
+    folded = cell.metadata.get("jupyter", {})  # in JupyterLab, too
+    if folded.get("source_hidden"):
+        tags.append("hide-cell" if folded.get("outputs_hidden") else "hide-input")
     if tags:
         cell.metadata["tags"] = tags
     pictures = [output.get("metadata", {}).get("image/png", {}) for output in cell.outputs]

@@ -824,7 +824,8 @@ def describe_split(
     dropped = [f"{n:,} {reason.replace('_', ' ')}" for reason, n in report["dropped"][split].items() if n]
     rows = f"{report['read'][split]:,} rows read, {', '.join(dropped) + ' dropped' if dropped else 'none dropped'}"
     judged = report["feedback"]["added"] if split == "train" and "feedback" in report else 0
-    kept = "" if own["rows"] - judged == report["read"][split] else f", {own['rows'] - judged:,} kept"
+    use = "to learn from" if split == "train" else "to score"
+    kept = "" if own["rows"] - judged == report["read"][split] else f", {own['rows'] - judged:,} {use}"
     kept += f", {judged:,} judged answers added" if judged else ""
     return f"{split}: {report['sources'][split]}, {report['columns']}: {rows}{kept}{counts}"
 

@@ -8,8 +8,8 @@ Docs: https://ftkit.github.io/ftkit/model_init.html.md"""
 __all__ = ['logger', 'PROBE', 'METHODS', 'PROMPTS', 'ADAPTERS', 'trainable_share', 'count_weights', 'weights_sha256',
            'is_adapter', 'classified_labels', 'describe_labels', 'check_label_names', 'new_parts', 'with_new_head',
            'missing_modules', 'settle_padding', 'set_dropout', 'choose_weights', 'find_blocks', 'freeze_below',
-           'is_writer', 'adapter_type', 'trained_parts', 'linear_layers', 'add_lora', 'add_ia3', 'add_prompt',
-           'with_prompt', 'name_base', 'pick_quantization', 'load_model']
+           'is_writer', 'adapter_type', 'trained_parts', 'linear_layers', 'is_transposed', 'add_lora', 'add_ia3',
+           'add_prompt', 'with_prompt', 'name_base', 'pick_quantization', 'load_model']
 
 # %% ../nbs/05_model_init.ipynb #c003
 import hashlib
@@ -275,6 +275,13 @@ def linear_layers(
         }
     )
 
+
+def is_transposed(
+    model: PreTrainedModel,  # any
+) -> bool:
+    "Return whether its linear layers hold their weights the other way round, as GPT-2 does"
+    return any(isinstance(module, Conv1D) for module in model.modules())
+
 # %% ../nbs/05_model_init.ipynb #8fa615af
 def add_lora(
     model: PreTrainedModel,  # a classifier
@@ -294,7 +301,7 @@ def add_lora(
         lora_alpha=lora_alpha,
         lora_dropout=lora_dropout,
         target_modules=None if known else linear_layers(model),
-        fan_in_fan_out=any(isinstance(m, Conv1D) for m in model.modules()),  # of GPT-2: weights lie the other way
+        fan_in_fan_out=is_transposed(model),
         modules_to_save=[*trained_parts(model), *missing] or None,
     )
     return get_peft_model(model, config)
@@ -314,6 +321,7 @@ def add_ia3(
     config = IA3Config(
         target_modules=None if known else linear_layers(model),
         feedforward_modules=None if known else [],
+        fan_in_fan_out=is_transposed(model),
         modules_to_save=[name for name in layers if any(f".{part}." in f".{name}." for part in whole)] or None,
     )
     return get_peft_model(model, config)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from ftkit.errors import USER_PASSWORD, UserError, did_you_mean
 from ftkit.files.ini import read_entries
@@ -51,7 +52,6 @@ class TaskValues:
     dataset_name: str | None = "starter"
     max_seq_length: int = 128
     method: str = "full"
-    learning_rate: float = 2e-4
     per_device_train_batch_size: int = 32
     per_device_eval_batch_size: int = 64
 
@@ -79,12 +79,11 @@ TASKS = {
         dataset_name="support",
         max_seq_length=512,
         method="lora",
-        learning_rate=1e-3,
         per_device_train_batch_size=8,
         per_device_eval_batch_size=8,
     ),
 }
-AUTO = (  # keys that a task answers
+AUTO = (  # keys that a task answers; the learning rate, its method
     "baselines",
     "metric_for_best_model",
     "model_name_or_path",
@@ -111,16 +110,35 @@ class AnyTask:
 
 
 METHODS = ["full", "lora", "qlora", "ia3", "prompt", "prefix", "top_k", "head"]
-RATES = {  # usual learning rates of a method: lowest, highest
-    "full": (5e-6, 1e-3),
-    "top_k": (5e-6, 5e-3),
-    "lora": (2e-5, 1e-2),
-    "qlora": (2e-5, 1e-2),
-    "ia3": (1e-4, 0.1),
-    "prompt": (1e-4, 0.5),
-    "prefix": (1e-4, 0.5),
-    "head": (1e-4, 0.5),
+
+
+class Rates(NamedTuple):
+    "The usual learning rates of a method"
+
+    low: float
+    default: float  # what `auto` becomes
+    high: float
+
+
+RATES = {
+    "full": Rates(5e-6, 2e-4, 1e-3),
+    "top_k": Rates(5e-6, 5e-4, 5e-3),
+    "lora": Rates(2e-5, 1e-3, 1e-2),
+    "qlora": Rates(2e-5, 1e-3, 1e-2),
+    "ia3": Rates(1e-4, 1e-2, 0.1),
+    "prompt": Rates(1e-4, 3e-2, 0.5),
+    "prefix": Rates(1e-4, 1e-2, 0.5),
+    "head": Rates(1e-4, 1e-3, 0.5),
 }
+
+
+def rates_of(
+    method: str,  # one of `METHODS`, or one that was added
+) -> Rates:
+    "Return the usual learning rates of a method; of one that is not known, those of `full`"
+    return RATES.get(method, RATES["full"])
+
+
 OWNED = {
     "output_dir": "every run gets its own folder: give --runs_dir and --run",
     "overwrite_output_dir": "a run never overwrites another: give --run a new name",
@@ -387,7 +405,7 @@ class Settings:
     )
 
     num_train_epochs: float = key("trainer", 3.0, "passes over the training rows", above=0)
-    learning_rate: float = key("trainer", "auto", "the peak, after warm-up", above=0)
+    learning_rate: float = key("trainer", "auto", "the peak, after warm-up; auto: what suits the method", above=0)
     per_device_train_batch_size: int = key("trainer", "auto", "rows per step and device", low=1)
     per_device_eval_batch_size: int = key("trainer", "auto", "rows per batch when predicting", low=1)
     gradient_accumulation_steps: int = key("trainer", 1, "batches per update of the weights", low=1)
@@ -436,7 +454,7 @@ class Settings:
         for f in KEYS.values():
             value = parse_value(f, getattr(self, f.name))
             if is_auto(f.name, value):
-                value = getattr(TASKS[self.task], f.name)
+                value = self.answer(f.name)
             object.__setattr__(self, f.name, list(value) if isinstance(value, list) else value)
         check_task(self)
         for name, value in self.training_arguments.items():
@@ -444,15 +462,22 @@ class Settings:
             if isinstance(value, str):
                 check_text(value, name)
 
+    def answer(
+        self,
+        name: str,  # one of `AUTO`
+    ) -> object:
+        "Return what a key that is `auto` becomes for this task and this method"
+        return rates_of(self.method).default if name == "learning_rate" else getattr(TASKS[self.task], name)
+
     def replace(
         self,
         **keys,  # keys of this class or fields of `TrainingArguments`
     ) -> "Settings":
         "Return these settings with some keys changed. Raises `UserError` if a key is unknown"
         own = {k: v for k, v in keys.items() if k in KEYS or k == "training_arguments"}
-        if own.get("task", self.task) != self.task:  # what the old task answered, the new one answers
-            old = TASKS[self.task]
-            own = {k: "auto" for k in AUTO if getattr(self, k) == getattr(old, k)} | own
+        if {k: v for k, v in own.items() if k in ("task", "method") and v != getattr(self, k)}:
+            # what the old task and method answered, the new ones answer
+            own = {k: "auto" for k in AUTO if getattr(self, k) == self.answer(k)} | own
         extra = {k: v for k, v in keys.items() if k not in own}
         return dataclasses.replace(self, **{"training_arguments": {**self.training_arguments, **extra}, **own})
 
@@ -513,12 +538,15 @@ class Settings:
     def to_ini(
         self,
         first_line: str = "An ftkit experiment: `ftkit train THIS_FILE` runs it.",  # a comment in the first line
+        record: bool = False,  # of a run. Else a rate that suits the method is written as auto: it follows edits
     ) -> str:
         "Return the text of a settings file, with every key explained"
         lines = [f"# {first_line}"]
         for section, text in SECTIONS.items():
             lines += ["", f"[{section}]", f"# {text}"]
             for name, value in self.section(section).items():
+                if name == "learning_rate" and value == self.answer(name) and not record:
+                    value = "auto"
                 if name in KEYS:
                     lines += [f"# {KEYS[name].metadata['help']}", f"{name} = {format_value(value)}".rstrip()]
                 else:
@@ -849,7 +877,7 @@ def describe_type(kind) -> str:
 
 def example_value(f: dataclasses.Field) -> str:
     "Return a valid value of a key, for an error message"
-    default = getattr(TASKS[CLASSIFICATION], f.name, None) or default_of(f)
+    default = getattr(Settings(), f.name) if f.name in AUTO else default_of(f)
     if default or default is False:
         return format_value(default)
     return {"label_words": "negative: bad; positive: good"}.get(

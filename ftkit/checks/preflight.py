@@ -22,13 +22,14 @@ from ftkit.files.atomic import format_bytes, sha256_json
 from ftkit.model_init import describe_labels
 from ftkit.objective import Objective
 from ftkit.runs.continuing import Continuation
-from ftkit.settings import RATES, Settings
+from ftkit.settings import Settings, rates_of
 from ftkit.tasks.base import Task
 from ftkit.tokenizer import model_columns
 from ftkit.trainer import check_can_finish
-from ftkit.training.forecast import Forecast, count_free_disk, forecast_disk, make_forecast
+from ftkit.training.forecast import Forecast, count_batches, count_free_disk, forecast_disk, make_forecast
 from ftkit.training.hardware import count_usable_memory, pick_device
-from ftkit.training.trial import Trial, count_answers, unchanged
+from ftkit.training.trial import Trial, count_answers, list_batches, unchanged
+from ftkit.views.advice import FEW_UPDATES, advise_updates
 
 OK, WARN, REFUSE = "ok", "warn", "refuse"
 MANY_UNKNOWN = 0.2  # share of a label's tokens that the tokenizer does not know
@@ -36,6 +37,7 @@ MANY_CUT = 0.2  # share of a label's texts that the limit cuts
 MOST_TOKENS = 8192  # of a limit that is advised
 MANY_TIMES = 20  # the loss of guessing, from which a first loss is a fault
 ROWS = 8  # of a batch that a check reads
+SHORT = FEW_UPDATES // 3  # a training with fewer updates of the weights
 OVERFIT_STEPS = 30  # updates on one batch, with `preflight = full`
 logger = logging.getLogger(__name__)
 
@@ -337,14 +339,25 @@ def check_dtype(plan: Plan) -> tuple:
 def check_learning_rate(plan: Plan) -> tuple:
     why = "Too small learns nothing, too large forgets what the base model knows."
     s = plan.settings
-    low, high = RATES.get(s.method, (0.0, math.inf))
+    low, default, high = rates_of(s.method)
     if not low <= s.learning_rate <= high:
-        default = Settings(task=s.task).learning_rate
-        usual = default if low <= default <= high else math.sqrt(low * high)
-        fix = f"Write learning_rate = {usual:.0e}." if low else ""
         seen = f"learning_rate = {s.learning_rate:g} is outside the usual range of method = {s.method}"
-        return WARN, f"{seen} ({low:g} to {high:g})", why, fix
+        return WARN, f"{seen} ({low:g} to {high:g})", why, f"Write learning_rate = {default:.0e}."
     return OK, f"learning_rate = {s.learning_rate:g}, usual for method = {s.method}: {low:g} to {high:g}", why
+
+
+def check_updates(plan: Plan) -> tuple | None:
+    continued = plan.continued and plan.continued.first_weights
+    if continued or plan.task.expected_loss(plan.labels) is None:  # no new head, which has all to learn
+        return None
+    why = "A new head starts at random, and each update moves it a little."
+    updates = count_batches(len(list_batches(plan.tokens, plan.settings)[0]), plan.args)[1]
+    seen = f"{updates:,} {'update' if updates == 1 else 'updates'} of the weights in all"
+    if updates < SHORT:
+        limited = plan.args.max_steps > 0
+        change = f"max_steps = {FEW_UPDATES}" if limited else advise_updates(plan.settings, updates)
+        return WARN, f"{seen}, which is hardly enough to learn from", why, f"Write {change}."
+    return OK, seen, why
 
 
 def check_memory(plan: Plan) -> tuple:
@@ -389,7 +402,7 @@ def check_overfit(plan: Plan) -> tuple:
     why = "A model that cannot learn eight rows by heart has a fault: loss, labels or frozen weights."
     model, rows = copy.deepcopy(plan.model), first_rows(plan)
     trained = [p for p in model.parameters() if p.requires_grad]
-    rate = RATES.get(plan.settings.method, RATES["full"])[1] / 3  # high: eight rows have to be learned by heart
+    rate = rates_of(plan.settings.method).high / 3  # high: eight rows have to be learned by heart
     optimizer, losses = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0), []
     for _ in range(OVERFIT_STEPS):
         loss = run_model(plan, rows, model=model)[1]
@@ -415,6 +428,7 @@ CHECKS: dict[str, Callable[[Plan], tuple]] = {
     "loss at the start": check_first_loss,
     "accumulation": check_accumulation,
     "learning rate": check_learning_rate,
+    "updates": check_updates,
     "memory": check_memory,
     "disk": check_disk,
     "settings": check_settings,

@@ -92,12 +92,27 @@ def read_entries(
     rows = read_lines(Path(file)) if Path(file).suffix.lower() in LINES else read_columns(file)
     entries = []
     for number, row in rows:
-        entry = {key: spell_value(row.get(key)) for key in KEYS}
-        entry["mark"] = entry["mark"].strip().lower()
-        if entry["mark"] not in MARKS:
-            raise UserError(f"{file}, row {number}: the mark is {entry['mark']!r}. Write good or bad.")
-        entries.append(entry)
+        entries.append(read_entry(row, f"{file}, row {number}"))
     return entries
+
+
+def read_entry(
+    row: dict,  # as it was written
+    source: str,  # for the message
+) -> dict[str, str]:
+    "Return a judgement with the keys of `KEYS`. Raises `UserError` if its mark is neither good nor bad"
+    entry = {key: spell_value(row.get(key)) for key in KEYS}
+    entry["mark"] = entry["mark"].strip().lower()
+    if entry["mark"] not in MARKS:
+        raise UserError(f"{source}: the mark is {entry['mark']!r}. Write good or bad.")
+    return entry
+
+
+def read_dicts(rows: list[dict]) -> list[dict[str, str]]:
+    "Return judgements that are given as values"
+    for number, row in enumerate(rows, 1):
+        check_names(row if isinstance(row, dict) else (), f"judgement {number}")
+    return [read_entry(row, f"judgement {number}") for number, row in enumerate(rows, 1)]
 
 
 def read_lines(file: Path) -> list[tuple[int, dict]]:
@@ -174,7 +189,7 @@ def read_feedback(
 
     Of several judgements on one text the last counts. Raises `UserError` as `read_entries` does
     """
-    entries = source if isinstance(source, list) else read_entries(source)
+    entries = read_dicts(source) if isinstance(source, list) else read_entries(source)
     last = {entry["text"]: (number, entry) for number, entry in enumerate(entries, 1)}
     texts, labels, numbers = [], [], []
     for text, (number, entry) in last.items():

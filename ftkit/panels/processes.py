@@ -30,9 +30,12 @@ LOGS = Path(".cache") / "panel"  # in runs_dir: what a training wrote on its ter
 def changed_keys(
     settings: Settings,  # the experiment
 ) -> dict[str, object]:
-    "Return the keys that differ from their defaults, and the fields of `TrainingArguments`"
-    default = Settings()
-    own = {k: getattr(settings, k) for k in KEYS if getattr(settings, k) != getattr(default, k)}
+    "Return the keys that differ from the defaults of their task and method, and the fields of `TrainingArguments`"
+    default, own = Settings(), {}
+    for name in ("task", "method", *KEYS):  # each of the first two changes the defaults of those after it
+        if name not in own and (value := getattr(settings, name)) != getattr(default, name):
+            own[name] = value
+            default = default.replace(**{name: value}) if name in ("task", "method") else default
     return own | settings.training_arguments
 
 

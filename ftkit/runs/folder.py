@@ -174,7 +174,7 @@ class RunFolder:
         settings = settings.with_absolute_paths()
         if (self.path / TRAINED_WITH).is_file():
             settings = settings.replace(feedback_file=TRAINED_WITH)
-        text = settings.to_ini("The settings that made this run.")
+        text = settings.to_ini("The settings that made this run.", record=True)
         write_text(self.path / "settings.ini", text)
         return hashlib.sha256(text.encode()).hexdigest()
 

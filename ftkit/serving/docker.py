@@ -162,7 +162,7 @@ def write_settings(
 ) -> None:
     "Write the settings of a run, without what names its rows and its base model"
     settings = run.settings.replace(**dict.fromkeys(SOURCES), model_name_or_path="starter", dataset_name="starter")
-    text = redact(settings.to_ini("The settings that made this run, without the sources of its rows."))
+    text = redact(settings.to_ini("The settings that made this run, without the sources of its rows.", record=True))
     (to / "settings.ini").write_text(text, encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist, fmean, median
 
-from ftkit.settings import LOWER_IS_BETTER, RATES, SHARES, TASKS, Settings
+from ftkit.settings import LOWER_IS_BETTER, SHARES, TASKS, Rates, Settings, rates_of
 from ftkit.views.scores import is_better, read_curves
 
 MOST = 3  # pieces of advice shown for a run
@@ -85,9 +85,9 @@ class Evidence:
         return self.settings.max_train_samples is not None and self.read > 2 * self.rows("train")
 
     @property
-    def rates(self) -> tuple[float, float]:
-        "Return the lowest and the highest usual learning rate of the method"
-        return RATES.get(self.settings.method) or RATES["full"]
+    def rates(self) -> Rates:
+        "Return the usual learning rates of the method"
+        return rates_of(self.settings.method)
 
     @property
     def data(self) -> dict:
@@ -156,7 +156,7 @@ def advise_run(
 
 
 def find_jump(e: Evidence) -> tuple[str, str] | None:
-    change = f"learning_rate = {min(e.settings.learning_rate / 3, e.rates[1]):.2g}"
+    change = f"learning_rate = {min(e.settings.learning_rate / 3, e.rates.high):.2g}"
     if (e.record.get("reason") or "").startswith("NotFinite"):
         return "the loss or a gradient was not finite", change
     if len(e.losses) < FEW_POINTS:
@@ -192,18 +192,25 @@ def find_stuck(e: Evidence) -> tuple[str, str] | None:
     if min(last, e.evaluations[-1][1] if e.evaluations else last) < STUCK * expected:
         return None
     seen = f"the loss stayed at {last:.2f}, next to {words}"
-    usual = max(TASKS[s.task].learning_rate, math.sqrt(math.prod(e.rates)))
-    if s.learning_rate < usual / 3:
-        return seen, f"learning_rate = {usual:.1g}"
+    if s.learning_rate < e.rates.default / 3:
+        return seen, f"learning_rate = {e.rates.default:.1g}"
     if updates < FEW_UPDATES:
-        size = min(s.per_device_train_batch_size, SMALL_BATCH)
-        more = updates * s.per_device_train_batch_size / size
-        change = f"num_train_epochs = {math.ceil(s.num_train_epochs * max(1, FEW_UPDATES / more))}"
-        smaller = f"per_device_train_batch_size = {size}, " if size < s.per_device_train_batch_size else ""
-        return f"{seen}, after {updates} updates", smaller + change
+        return f"{seen}, after {updates} updates", advise_updates(s, updates)
     if s.method in ("head", "top_k"):
         return seen, "method = full"
     return seen, "ftkit check FILE: do the labels follow from the texts?"
+
+
+def advise_updates(
+    settings: Settings,  # of the training
+    updates: int,  # of the weights that it makes
+) -> str:
+    "Return the settings that make `FEW_UPDATES` of them, or more: smaller batches first, as they cost no time"
+    size = min(settings.per_device_train_batch_size, SMALL_BATCH)
+    more = updates * settings.per_device_train_batch_size / size
+    epochs = math.ceil(settings.num_train_epochs * max(1, FEW_UPDATES / more))
+    keys = {"per_device_train_batch_size": size, "num_train_epochs": epochs}
+    return ", ".join(f"{k} = {v}" for k, v in keys.items() if v != getattr(settings, k))
 
 
 def is_untrained(e: Evidence) -> bool:

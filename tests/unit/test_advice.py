@@ -114,7 +114,7 @@ PLANTED = {  # what was planted: symptom, record, history, keys, the change that
         "method = lora",
     ),
     "slow rate": (2, make_record(), STUCK, {"learning_rate": 1e-6}, "learning_rate = 0.0002"),
-    "slow head": (2, make_record(), LONG_STUCK, {"method": "head"}, "learning_rate = 0.007"),
+    "slow head": (2, make_record(), LONG_STUCK, {"method": "head", "learning_rate": 2e-4}, "learning_rate = 0.001"),
     "few updates": (2, make_record(), STUCK, {"per_device_train_batch_size": 4}, "num_train_epochs = 6"),
     "few updates of large batches": (
         2,

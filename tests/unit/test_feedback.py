@@ -146,6 +146,14 @@ def test_other_files_are_refused(tmp_path, row, message):
             read_feedback(write_csv(tmp_path / "f.csv", [row]))
 
 
+def test_judgements_given_as_values_are_read_as_from_a_file():
+    rows = [{"text": "a", "answer": "good", "mark": "Good"}, {"text": "b", "answer": "good", "mark": "bad"}]
+    table, unused = read_feedback(rows)  # neither has a correction
+    assert table.columns == {"text": ["a"], "label": ["good"]} and unused == 1
+    with pytest.raises(UserError, match="judgement 2: is no feedback: 'mark' is missing"):
+        read_feedback([rows[0], {"text": "b", "answer": "good"}])
+
+
 def test_file_without_json_is_refused(tmp_path):
     (tmp_path / "f.jsonl").write_text("text,answer,mark\na,b,good\n")
     with pytest.raises(UserError, match="none of its lines is a JSON object"):

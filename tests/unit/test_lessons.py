@@ -47,6 +47,13 @@ def test_exported_cells_are_folded_below_the_lesson(path):
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_hidden_cells_are_folded(path):
+    "In JupyterLab, too, which knows nothing of nbdev's directives"
+    cells = [c for c in nbformat.read(path, as_version=4).cells if re.match(r"#\| *hide", c.source)]
+    assert not [c.source[:60] for c in cells if not is_folded(c)]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_lesson_can_be_finished_in_a_quarter_of_an_hour(path):
     lesson, _ = read_lesson(path)
     words, seconds = count_words(lesson), SECONDS[path.stem]["wall_seconds"]
@@ -63,6 +70,16 @@ def test_lesson_ends_with_what_to_do_when(path):
     if path.stem != "00_ten_lines":  # which has its remedies where it shows the symptoms
         assert "## What to do when" in text
     assert "## What you can do now" in text or path.stem == "00_ten_lines"
+
+
+@pytest.mark.parametrize("path", [p for p in LESSONS if p.stem[:2] < "08"], ids=lambda p: p.stem)
+def test_exercises_have_answers(path):
+    "A folded cell that runs; where it would train for minutes, folded words. Lesson 8 asks for your own labels"
+    lesson, _ = read_lesson(path)
+    folded = [c for c in lesson if c.metadata.get("jupyter", {}).get("outputs_hidden")]
+    assert [c for c in folded if c.source.startswith(("# Answers", "# The answer")) and is_folded(c)] or [
+        c for c in lesson if "## Exercises" in c.source and "<details><summary>Answers</summary>" in c.source
+    ]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)

@@ -158,6 +158,9 @@ CODES = [
     Settings().replace(baselines=[], ignore_labels=["not sure", "5"], dropout=None, learning_rate=3.3e-7),
     Settings().replace(label_words={"bad": "a sad day", "good": "fine"}, minutes=0.5, num_threads=2),
     Settings().replace(adam_beta2=0.95, lr_scheduler_kwargs={"a": 1}, bf16=False, lr_scheduler_type="cosine"),
+    Settings().replace(method="lora"),
+    Settings().replace(method="lora", learning_rate=Settings().learning_rate),
+    Settings().replace(task="text-generation", method="full", max_seq_length=128),
 ]
 
 

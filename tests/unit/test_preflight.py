@@ -21,7 +21,7 @@ from ftkit.training.trial import Timing, Trial
 @pytest.fixture(scope="module")
 def prepared(tiny, tmp_path_factory):
     "A training of the tiny GPT-2 that has not begun"
-    settings = quick_settings(tiny, preflight="false")
+    settings = quick_settings(tiny, preflight="false", num_train_epochs=3)
     return prepare(settings, small_dataset(), tmp_path_factory.mktemp("runs"))
 
 
@@ -99,6 +99,10 @@ def raise_rate(plan, monkeypatch):
     plan.settings = plan.settings.replace(learning_rate=2.0)
 
 
+def stop_after_three(plan, monkeypatch):
+    plan.args.max_steps = 3
+
+
 def take_memory(plan, monkeypatch):
     monkeypatch.setattr(preflight, "count_usable_memory", lambda: 1_000_000)
 
@@ -130,6 +134,7 @@ FAULTS = {  # name -> (check, what is planted, its level, what the line says)
     "all frozen": ("trained weights", freeze_all, REFUSE, "no weight of the model trains"),
     "half precision": ("precision", halve_precision, WARN, "are bfloat16"),
     "learning rate": ("learning rate", raise_rate, WARN, "outside the usual range of method = full"),
+    "few updates": ("updates", stop_after_three, WARN, "3 updates of the weights in all"),
     "memory": ("memory", take_memory, REFUSE, "they need 4."),
     "disk": ("disk", fill_disk, REFUSE, "and 1.0 kB are free"),
     "no batch": ("settings", drop_all_batches, REFUSE, "do not fill a batch of 512"),
@@ -178,9 +183,9 @@ def test_checks_change_nothing(plan):
 @pytest.mark.slow  # the lessons train the starter; each architecture is checked for false alarms as well
 @pytest.mark.parametrize("method", ["full", "lora", "top_k", "head"])
 def test_starter_raises_no_alarm(tmp_path, method):
-    rates = {"full": 2e-4, "lora": 2e-3, "top_k": 1e-3, "head": 1e-2}
-    settings = Settings(max_train_samples=60, max_eval_samples=30, max_predict_samples=30, method=method)
-    plan = prepare(settings.replace(learning_rate=rates[method], preflight="full"), runs_dir=tmp_path)
+    few = {"max_train_samples": 60, "max_eval_samples": 30, "max_predict_samples": 30}
+    settings = Settings(**few, method=method, per_device_train_batch_size=8, preflight="full")
+    plan = prepare(settings, runs_dir=tmp_path)
     assert [str(f) for f in plan.findings if f.level != OK] == []
     assert len(plan.findings) == len(CHECKS) + 1  # and the forecast
     assert not list(tmp_path.glob("[!.]*"))
@@ -204,7 +209,7 @@ def test_broken_base_model_is_left_to_the_training(tmp_path, tiny):
     from ftkit.errors import NotFinite
 
     with pytest.raises(NotFinite):
-        fine_tune(quick_settings(str(tmp_path / "nan")), small_dataset(), tmp_path / "runs", "x")
+        fine_tune(quick_settings(str(tmp_path / "nan"), num_train_epochs=3), small_dataset(), tmp_path / "runs", "x")
     from ftkit.fine_tuning import Run
 
     run = Run.load("x", tmp_path / "runs")

@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 from ftkit.errors import UserError
-from ftkit.settings import KEYS, OWNED, RETIRED, SECTIONS, Settings
+from ftkit.settings import KEYS, OWNED, RATES, RETIRED, SECTIONS, Settings
 
 
 def make_arguments(settings):
@@ -140,3 +140,24 @@ def test_dictionary_argument_survives_a_file(tmp_path):
 def test_ambiguous_label_words_are_refused():
     with pytest.raises(UserError, match="label_words"):
         Settings().replace(label_words={"a": "x; b: y"})
+
+
+def test_learning_rate_follows_the_method():
+    base = Settings()
+    for method, rates in RATES.items():
+        assert base.replace(method=method).learning_rate == Settings(method=method).learning_rate == rates.default
+        assert rates.low <= rates.default <= rates.high
+    assert base.replace(method="lora", learning_rate=2e-4).learning_rate == 2e-4
+    assert Settings(learning_rate=3e-5).replace(method="lora").learning_rate == 3e-5
+    assert base.replace(method="head").replace(method="full") == base
+
+
+def test_written_rate_follows_an_edit_unless_it_is_a_record():
+    text = Settings().to_ini()
+    assert "learning_rate = auto" in text and "learning_rate = 0.0002" in Settings().to_ini(record=True)
+    assert "learning_rate = 3e-05" in Settings(learning_rate=3e-5).to_ini()
+
+
+def test_edited_method_brings_its_rate(tmp_path):
+    edited = Settings().to_ini().replace("method = full", "method = lora").split("\n", 1)[1]
+    assert read_settings(tmp_path, edited).learning_rate == RATES["lora"].default
