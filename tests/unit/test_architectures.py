@@ -91,7 +91,7 @@ def check_run(run: Run) -> None:
     alone = predict_logits(model, tokenizer, MIXED_TEXTS, batch_size=1)
     together = predict_logits(model, tokenizer, MIXED_TEXTS, batch_size=len(MIXED_TEXTS))
     assert np.isfinite(alone).all() and np.abs(together - alone).max() < 1e-4
-    alarms = [f for f in run.record["preflight"] if f["level"] != "ok" and f["name"] != "updates"]  # there are few here
+    alarms = [f for f in run.record["preflight"] if f["level"] != "ok" and f["name"] != "updates"]  # they are few
     assert alarms == []  # a clean set-up raises none
     found = [row["label"] for row in Run.load(run.path.name, run.path.parent).predict(MIXED_TEXTS)]
     if run.settings.method in PROMPTS:  # an adapter, which a plain pipeline does not open
