@@ -816,7 +816,8 @@ def describe_split(
 ) -> str:
     "Return the line that says what was read for a split"
     own, shown = report[split], 8
-    labels = [f"{name} {count:,}" for name, count in list(own["labels"].items())[:shown]]
+    names = {name: f"'{name}'" if name[-1:].isdigit() else name for name in own["labels"]}  # 5 is no count
+    labels = [f"{names[name]} {count:,}" for name, count in list(own["labels"].items())[:shown]]
     more = len(own["labels"]) - shown
     counts = ("; " if labels else "") + ", ".join(labels) + (f" and {more} more labels" if more > 0 else "")
     if split in report["held_out"]:

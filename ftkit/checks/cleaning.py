@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datasets import Dataset
 
 from ftkit.checks.columns import choose_label, choose_text, join_texts
-from ftkit.checks.duplicates import KINDS, find_conflicts, find_repeats, group_repeats
-from ftkit.checks.labels import label_key
+from ftkit.checks.duplicates import KINDS, find_alike_conflicts, find_conflicts, find_repeats, group_repeats
+from ftkit.checks.labels import join_spellings, label_key
 from ftkit.checks.languages import find_foreign
 from ftkit.checks.privacy import PATTERNS, Redactor
 from ftkit.checks.templates import find_templates
@@ -27,7 +27,8 @@ def clean(
     short: str | None = None,  # drop: texts with fewer than three letters and digits
     drop: Iterable[int] = (),  # row numbers as `ftkit check` prints them: from 1, without the header
     labels: dict[str, str] | None = None,  # label -> label that takes its place
-    conflicts: str | None = None,  # of texts with several labels: drop them all, or majority: keep the frequent label
+    conflicts: str | None = None,  # texts with several labels: drop, majority (keep the frequent one), near (drop also
+    # texts that are nearly the same as one with another label)
     duplicates: str | None = None,  # exact, normalised or near: keep the first of them
     leaks: str | None = None,  # exact, normalised or near: drop rows that are training rows too; with `train`
     train=None,  # the training rows, for `leaks`
@@ -39,7 +40,7 @@ def clean(
 
     Columns keep their names, and rows their order. Nothing is changed that was not asked for.
     """
-    check_choices(short=(short, "drop"), conflicts=(conflicts, "drop", "majority"), foreign=(foreign, "drop"))
+    check_choices(short=(short, "drop"), conflicts=(conflicts, "drop", "majority", "near"), foreign=(foreign, "drop"))
     check_choices(duplicates=(duplicates, *KINDS), leaks=(leaks, *KINDS))
     table = read_rows(rows)
     text_columns, _ = choose_text(table, text_column_name, (label_column_name,) if label_column_name else ())
@@ -140,23 +141,30 @@ class Cleaner:
             rows = [i for i, key in enumerate(keys) if key == label_key(old)]
             if not rows:
                 raise UserError(f"clean(labels=…): no row has the label {old!r}.")
-            for i in rows:
+            changed = [i for i in rows if self.labels[i] != new]
+            for i in changed:
                 self.labels[i] = new
-            self.log.append(f"{len(rows):,} labels changed from {escape_controls(old)} to {escape_controls(new)}")
+            self.log.append(f"{len(changed):,} labels changed from {escape_controls(old)} to {escape_controls(new)}")
 
     def settle_conflicts(
         self,
-        how: str,  # drop or majority
+        how: str,  # drop, majority or near
     ) -> None:
         "Leave out the texts that have several labels, or keep the rows with the label that most of them have"
-        texts, found, gone = self.texts, find_conflicts(self.texts, self.labels), []
+        texts, gone = self.texts, []
+        names, _ = join_spellings([label for label in self.labels if isinstance(label, str)])
+        labels = [names[label] if isinstance(label, str) else label for label in self.labels]
+        found = find_conflicts(texts, labels)
         for i, text in enumerate(texts):
-            names = found.get(text, {}) if isinstance(text, str) else {}
-            most = [name for name, count in names.items() if count == max(names.values())]
-            if names and (how == "drop" or len(most) > 1 or self.labels[i] != most[0]):
+            counts = found.get(text, {}) if isinstance(text, str) else {}
+            most = [name for name, count in counts.items() if count == max(counts.values())]
+            if counts and (how != "majority" or len(most) > 1 or labels[i] != most[0]):
                 gone.append(i)
-        kept = "" if how == "drop" else ", but for those with the label that most have"
-        self.drop(gone, f"texts with more than one label{kept}")
+        if how == "near":
+            gone += [i for pair in find_alike_conflicts(find_repeats(texts).duplicates, labels) for i in pair]
+        kept = ", but for those with the label that most have" if how == "majority" else ""
+        alike = ", or nearly the same as one with another label" if how == "near" else ""
+        self.drop(gone, f"texts with more than one label{kept}{alike}")
 
     def drop_leaks(
         self,

@@ -139,6 +139,20 @@ def find_conflicts(
     return {text: names for text, names in found.items() if len(names) > 1}
 
 
+def find_alike_conflicts(
+    duplicates: dict[str, dict[int, int]],  # of `Repeats`: kind -> row -> the row that it repeats
+    labels: list,  # one a row
+) -> list[tuple[int, int]]:
+    "Return pairs of rows whose texts differ in spelling or in a few words, and whose labels differ"
+    pairs = {
+        (min(i, j), max(i, j))
+        for kind in ("normalised", "near")
+        for i, j in duplicates[kind].items()
+        if isinstance(labels[i], str) and isinstance(labels[j], str) and labels[i] != labels[j]
+    }
+    return sorted(pairs)
+
+
 def find_oversampled(
     texts: list,  # one a row
     labels: list,  # one a row

@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import islice
 
 from ftkit.checks.columns import get_column, has_labels, join_texts, show_pair
-from ftkit.checks.duplicates import Repeats, find_conflicts, find_repeats
+from ftkit.checks.duplicates import Repeats, find_alike_conflicts, find_conflicts, find_repeats
 from ftkit.checks.labels import join_spellings
 from ftkit.checks.privacy import mask_hits
 from ftkit.checks.texts import is_blank
@@ -26,6 +26,7 @@ class Finding:
     count: int  # rows, texts or labels
     examples: list[str] = field(default_factory=list)
     fix: str = ""  # a setting or a line of code
+    rows: list[int] = field(default_factory=list)  # their numbers, from 1: all of them, if it is about single rows
 
 
 @dataclass
@@ -111,13 +112,7 @@ class Rows:
     @cached_property
     def alike_conflicts(self) -> list[tuple[int, int]]:
         "Return pairs of training rows that differ in spelling or in a few words, and in their label"
-        pairs = {
-            (min(i, j), max(i, j))
-            for kind in ("normalised", "near")
-            for i, j in self.repeats.duplicates[kind].items()
-            if isinstance(self.labels[i], str) and isinstance(self.labels[j], str) and self.labels[i] != self.labels[j]
-        }
-        return sorted(pairs)
+        return find_alike_conflicts(self.repeats.duplicates, self.labels)
 
 
 def show(

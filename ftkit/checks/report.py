@@ -5,7 +5,7 @@ To add a check: a function that takes `Rows` and returns findings, and a row in 
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from itertools import islice
 
@@ -23,7 +23,7 @@ from ftkit.checks.privacy import find_personal_data, mask, mask_hits
 from ftkit.checks.suspicious import ODDS, find_suspicious
 from ftkit.checks.targets import CHOICES, NUMBER_CHECKS, SEVERAL_CHECKS, recognise
 from ftkit.checks.templates import find_templates
-from ftkit.checks.texts import is_blank, is_short
+from ftkit.checks.texts import is_blank, is_damaged, is_short
 from ftkit.errors import UserError, escape_controls
 from ftkit.files.annotations import find_several_labels
 from ftkit.files.conversations import choose_form
@@ -186,6 +186,14 @@ def check_empty(rows: Rows) -> list[Finding]:
     return found
 
 
+def check_damaged(rows: Rows) -> list[Finding]:
+    damaged = [i for i, text in enumerate(rows.texts) if is_damaged(text)]
+    if not damaged:
+        return []
+    what, fix = "texts with characters that were once decoded wrongly", "export them again as UTF-8, or replace them"
+    return [Finding(what, len(damaged), show(rows.texts[i] for i in damaged), fix, count_from_one(damaged))]
+
+
 def check_labels(rows: Rows) -> list[Finding]:
     names = [name for name in rows.labels if isinstance(name, str)]
     found = []
@@ -243,7 +251,8 @@ def check_conflicts(rows: Rows) -> list[Finding]:
         for text, names in islice(rows.conflicts.items(), EXAMPLES)
     ]
     what, fix = "texts with more than one label", "decide for one, or clean(rows, conflicts='drop')"
-    return [Finding(what, len(rows.conflicts), show(shown), fix), *found]
+    places = [i for i, text in enumerate(rows.texts) if isinstance(text, str) and text in rows.conflicts]
+    return [Finding(what, len(rows.conflicts), show(shown), fix, count_from_one(places)), *found]
 
 
 def check_alike_conflicts(rows: Rows) -> list[Finding]:
@@ -253,8 +262,10 @@ def check_alike_conflicts(rows: Rows) -> list[Finding]:
         f"row {i + 1}, {rows.labels[i]}, and row {j + 1}, {rows.labels[j]}: {mask_hits(rows.texts[j])[:50]}"
         for i, j in pairs[:EXAMPLES]
     ]
-    what, fix = "texts that are nearly the same, with different labels", "read them and correct the file"
-    return [Finding(what, len(pairs), show(shown), f"{fix}, before you drop duplicates")] if pairs else []
+    what = "pairs of texts that are nearly the same, with different labels"
+    fix = "read them (`ftkit check --json` lists the rows) and correct them, or clean(rows, conflicts='near')"
+    places = [i for pair in pairs for i in pair]
+    return [Finding(what, len(pairs), show(shown), fix, count_from_one(places))] if pairs else []
 
 
 def check_duplicates(rows: Rows) -> list[Finding]:
@@ -262,9 +273,11 @@ def check_duplicates(rows: Rows) -> list[Finding]:
     for kind, pairs in rows.repeats.duplicates.items():
         if pairs:
             only = " only with group_near_duplicates = true" if kind == "near" else ""
-            fix = f"clean(rows, duplicates='{kind}'); in a split, they stay on one side{only}"
+            first = "the different labels first, then " if rows.alike_conflicts and kind != "exact" else ""
+            fix = f"{first}clean(rows, duplicates='{kind}'); in a split, they stay on one side{only}"
             shown = show_twins(kind, pairs, rows.texts, rows.texts)
-            found.append(Finding(f"rows that have {KIND_WORDS[kind]} duplicate", len(pairs), shown, fix))
+            what = f"rows that have {KIND_WORDS[kind]} duplicate"
+            found.append(Finding(what, len(pairs), shown, fix, count_from_one(pairs)))
     return found + note_sample(rows)
 
 
@@ -280,6 +293,13 @@ def show_twins(
         return show(texts[i] for i, _ in first)
     half = LONGEST_EXAMPLE // 2
     return [" ≈ ".join(show([texts[i], others[j]], half)) for i, j in first]
+
+
+def count_from_one(
+    places: Iterable[int],  # of rows, from 0
+) -> list[int]:
+    "Return the numbers of rows as a person counts them, ascending"
+    return sorted({i + 1 for i in places})
 
 
 def note_sample(rows: Rows) -> list[Finding]:
@@ -321,8 +341,22 @@ def check_leaked_rows(rows: Rows) -> list[Finding]:
         if pairs:
             fix = f"clean(test_rows, leaks='{kind}', train=rows)"
             what = f"test rows that {IN_TRAIN[kind]}"
-            found.append(Finding(what, len(pairs), show_twins(kind, pairs, rows.read["test"][0], rows.texts), fix))
-    return found
+            shown = show_twins(kind, pairs, rows.read["test"][0], rows.texts)
+            found.append(Finding(what, len(pairs), shown, fix, count_from_one(pairs)))
+    return found + (check_leaked_labels(rows) if rows.one_label else [])
+
+
+def check_leaked_labels(rows: Rows) -> list[Finding]:
+    "Find test rows that have another label than the training row that they repeat: one of the two is wrong"
+    texts, labels = rows.read["test"]
+    pairs = sorted((i, j) for kind in rows.repeats.leaks.values() for i, j in kind.items())
+    pairs = [(i, j) for i, j in pairs if None not in (labels[i], rows.labels[j]) and labels[i] != rows.labels[j]]
+    shown = [
+        f"test row {i + 1}, {labels[i]}, and training row {j + 1}, {rows.labels[j]}: {mask_hits(texts[i])[:50]}"
+        for i, j in pairs[:EXAMPLES]
+    ]
+    what = "test rows with another label than the training row that they repeat"
+    return [Finding(what, len(pairs), show(shown), "read both", count_from_one(i for i, _ in pairs))] if pairs else []
 
 
 def labelled(
@@ -395,7 +429,8 @@ def check_suspicious(rows: Rows) -> list[Finding]:
     what = (
         f"labels to read again: a cheap model that has not seen the row finds another at least {ODDS} times as likely"
     )
-    return [Finding(what, len(found), show(shown), "read them; correct them in the file, or clean(rows, drop=[…])")]
+    fix = "read them; correct them in the file, or clean(rows, drop=[…])"
+    return [Finding(what, len(found), show(shown), fix, [s.row + 1 for s in found])]
 
 
 def check_personal_data(rows: Rows) -> list[Finding]:
@@ -418,14 +453,14 @@ def check_languages(rows: Rows) -> list[Finding]:
     what = (
         f"texts in another language or script ({', '.join(f'{name} {len(found)}' for name, found in foreign.items())})"
     )
-    return [
-        Finding(what, len(places), show(rows.texts[i] for i in places), "read them, or clean(rows, foreign='drop')")
-    ]
+    fix = "read them, or clean(rows, foreign='drop')"
+    return [Finding(what, len(places), show(rows.texts[i] for i in places), fix, count_from_one(places))]
 
 
 CHECKS: dict[str, Callable[[Rows], list[Finding]]] = {
     "reading": check_reading,
     "empty texts": check_empty,
+    "damaged characters": check_damaged,
     "labels": check_labels,
     "labels that look alike": check_lookalikes,
     "rare labels": check_rare,
@@ -444,6 +479,7 @@ CHECKS: dict[str, Callable[[Rows], list[Finding]]] = {
 WITHOUT_PRICES = {
     "reading": check_reading,
     "empty texts": check_empty,
+    "damaged characters": check_damaged,
     "duplicates": check_duplicates,
     "leaks": check_leaked_rows,
     "templates": check_template_rows,
@@ -459,7 +495,15 @@ EXAMINATIONS = {
     MULTI_LABEL: SEVERAL_CHECKS | PER_LABEL | WITHOUT_PRICES,
     REGRESSION: NUMBER_CHECKS | WITHOUT_PRICES,
 }
-SHARED_CHECKS = ("reading", "duplicates", "leaks", "templates", "personal data", "languages")  # of chats too
+SHARED_CHECKS = (
+    "reading",
+    "damaged characters",
+    "duplicates",
+    "leaks",
+    "templates",
+    "personal data",
+    "languages",
+)  # of chats too
 
 
 def describe_examination(
@@ -482,9 +526,10 @@ def describe_examination(
             for kind, v in (found or {}).items()
         ]
         lines += [f"{split} texts: {'; '.join(kinds)}"] if kinds else []
+    nothing = "nothing found" + ("; wrong labels can hide: read a sample yourself" if task == CLASSIFICATION else "")
     for f in result["findings"]:
-        count = f" ({f['count']:,})" if f["count"] > 1 else ""
+        count = f" ({f['count']:,})" if f["count"] > 1 or f["examples"] else ""
         examples = f": {'; '.join(f['examples'])}" if f["examples"] else ""
         fix = f" → {f['fix']}" if f["fix"] else ""
         lines.append(f"- {f['what']}{count}{examples}{fix}")
-    return lines + ([] if result["findings"] else ["nothing found"])
+    return lines + ([] if result["findings"] else [nothing])

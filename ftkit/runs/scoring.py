@@ -16,6 +16,7 @@ from ftkit.checks.privacy import find_personal_data, find_placeholders
 from ftkit.runs.folder import RunFolder, utc_now
 from ftkit.tasks.base import Task
 
+FEW_LEAKED = 0.01  # of the test rows: the report names them all
 logger = logging.getLogger(__name__)
 
 
@@ -63,6 +64,13 @@ def examine_rows(
         "found": dict(Counter(hit.kind for hit in find_personal_data(written))),
         "placeholders": dict(Counter(kind for text in written for kind in find_placeholders(text))),
     }
+    if leaked.sum() > FEW_LEAKED * len(test):
+        cost = f": {found}" if found else ""
+        logger.warning(
+            f"leak: {leaked.sum():,} of {len(test):,} test rows are training rows too, or nearly the same{cost}. "
+            "Take them out: ftkit check FILE --test_file F shows how; of rows that ftkit holds out, "
+            "group_near_duplicates = true"
+        )
     leaks = {**repeats.count()[1], "price": asdict(found) if found else None}
     run.update(leaks=leaks, personal_data=personal)
 

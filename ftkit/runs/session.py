@@ -38,6 +38,7 @@ class Session:
         run: RunFolder,  # the run
     ):
         self.run, self.started = run, time.monotonic()
+        self.before = 0.0  # seconds of earlier sessions, if the run is resumed
         self.lock = FileLock(run.path / ".lock", timeout=0)
 
     def __enter__(self) -> RunFolder:
@@ -77,7 +78,7 @@ class Session:
         full = kind is not None and is_disk_full(error) and describe_full_disk(run, error)
         status, reason = describe_end(kind, full or error)
         try:
-            timing = {**run.read()["timing"], "total_seconds": time.monotonic() - self.started}
+            timing = {**run.read()["timing"], "total_seconds": self.before + time.monotonic() - self.started}
             run.update(status=status, reason=reason, timing=timing)
             if status == "finished":
                 discard_checkpoints(run)
@@ -155,6 +156,8 @@ def reopen_run(
         discard_unfinished(run)
         record = run.record
         check_resumable(run, record, report, tokens_sha256, again)
+        spent = record["timing"]
+        session.before = spent["total_seconds"] or spent["train_seconds"] or 0.0  # killed: the end was not recorded
         session.reserve()
         resumed = {"time": utc_now(), "changed": warn_about_changes(run, record)}
         resumes = [*record.get("resumed", []), resumed]
@@ -281,7 +284,7 @@ def describe_way_to_resume(
 ) -> str:
     "Return how to resume a run, as one line"
     checkpoint, _ = find_newest(run.path / "checkpoints", run.read().get("id"))
-    kept = f"checkpoint {checkpoint.name} is complete" if checkpoint else "there is no checkpoint yet"
+    kept = f"checkpoint {checkpoint.name} is complete" if checkpoint else "there is no checkpoint yet, so it will start anew"
     if run.read()["steps"]:
         kept = "its model is saved, and nothing is trained again"
     command = f"ftkit train --resume {shlex.quote(str(run.path))}"

@@ -15,6 +15,8 @@ from statistics import NormalDist, fmean, median
 from ftkit.settings import LOWER_IS_BETTER, SHARES, TASKS, Rates, Settings, rates_of
 from ftkit.views.scores import is_better, read_curves
 
+UNLIKELY = 1.96  # standard errors
+ENOUGH_TO_CHOOSE = 0.2  # of the rows, to choose an epoch by
 MOST = 3  # pieces of advice shown for a run
 FEW_POINTS = 8  # logged training losses, below which the curve says nothing
 FEW_VALIDATION = 20  # rows, below which the validation loss says nothing
@@ -350,6 +352,20 @@ def find_slow(e: Evidence) -> tuple[str, str] | None:
     return None
 
 
+def find_flattered(e: Evidence) -> tuple[str, str] | None:
+    name, scores = e.record["headline"], e.record["metrics"] or {}
+    found = [(scores.get(split) or {}).get(name) for split in ("validation", "test")]
+    if name not in SHARES or None in found:
+        return None
+    (v, n), (t, m) = ((score["value"], score["n"]) for score in found)
+    mean = (v * n + t * m) / (n + m)
+    if v - t <= UNLIKELY * math.sqrt(mean * (1 - mean) * (1 / n + 1 / m)):
+        return None
+    seen = f"{name} {v:.2f} on the {n:,} validation rows that chose the epoch, and {t:.2f} on {m:,} test rows"
+    more = "validation" in e.data.get("held_out", []) and e.settings.validation_size < ENOUGH_TO_CHOOSE
+    return seen, f"validation_size = {ENOUGH_TO_CHOOSE}" if more else "ftkit check FILE: are both kinds of rows alike?"
+
+
 def smallest_gap(
     rows: int,  # of a test
     level: float = 0.05,  # of the test
@@ -460,6 +476,14 @@ SYMPTOMS = [  # the most useful first
         "the epochs that fit into the time; pad_to_max_length = false; before a run, ftkit forecast",
         "A schedule of the learning rate that reaches its end trains better; padding is computed for nothing.",
         find_slow,
+    ),
+    Symptom(
+        "the test score is far below the validation score",
+        "chance alone makes a gap as large in one run of forty",
+        "validation_size",
+        f"{ENOUGH_TO_CHOOSE}, if the rows are held out; and believe the test score",
+        "The best epoch is chosen on the validation rows. The fewer they are, the more luck is in their score.",
+        find_flattered,
     ),
     Symptom(
         "scores differ between seeds",

@@ -109,14 +109,16 @@ def redact_hub_logs() -> None:
 def is_news(
     record: logging.LogRecord,  # of Transformers, about a resumed training
 ) -> bool:
-    """Return False for two warnings about what is meant to be so.
+    """Return False for three warnings about what is meant to be so.
 
     A share such as `logging_steps = 0.01` is not the number of steps that it means; a checkpoint of a model that
-    writes has its embeddings once, and its head shares them.
+    writes has its embeddings once, and its head shares them; the best checkpoint has another place than when it was
+    recorded, and ftkit's callback `Checkpoints` finds it there.
     """
     text = record.getMessage()
     share = "trainer_state.json" in text and text.count("\n\t") == 1 and "\n\tlogging_steps: 0." in text
-    return not (share or text.endswith("missing keys in the checkpoint model loaded: ['lm_head.weight']."))
+    moved = text.startswith("The best checkpoint ") and "recorded in the resumed state does not exist" in text
+    return not (share or moved or text.endswith("missing keys in the checkpoint model loaded: ['lm_head.weight']."))
 
 
 def drop_false_warnings() -> None:

@@ -65,6 +65,15 @@ def with_rows(split, **keys):
     return make_record(data={**data, split: {**data[split], **keys}})
 
 
+def with_scores(validation, test):
+    "A record with other accuracies: right rows, and rows"
+    record = make_record()
+    record["data"]["held_out"] = ["validation", "test"]
+    for split, (right, rows) in (("validation", validation), ("test", test)):
+        record["metrics"][split]["accuracy"] = {"value": right / rows, "low": None, "high": None, "n": rows}
+    return record
+
+
 def never(label, counts):
     "A record in which no validation row was given a label"
     record = make_record()
@@ -202,6 +211,20 @@ PLANTED = {  # what was planted: symptom, record, history, keys, the change that
         {"minutes": 2, "num_train_epochs": 6},
         "num_train_epochs = 2, which fits into it",
     ),
+    "flattered": (
+        10,
+        with_scores((41, 48), (66, 96)),
+        HEALTHY,
+        {},
+        "validation_size = 0.2",
+    ),
+    "flattered by a file": (
+        10,
+        {**with_scores((41, 48), (66, 96)), "data": {**make_record()["data"], "held_out": []}},
+        HEALTHY,
+        {},
+        "ftkit check FILE: are both kinds of rows alike?",
+    ),
     "padding": (
         9,
         with_rows("train", tokens=800 * 20),
@@ -212,6 +235,7 @@ PLANTED = {  # what was planted: symptom, record, history, keys, the change that
 }
 ALLOWED = {  # healthy runs that look a little like ill ones
     "plain": (make_record(), HEALTHY, {}),
+    "a little flattered": (with_scores((38, 48), (66, 96)), HEALTHY, {}),
     "no log": (make_record(), [], {}),
     "another task's loss": (make_record(expected_loss=None), STUCK, {}),
     "rise without learning": (make_record(best={"step": 20}), write_log([0.4] * 30, [0.5, 0.4, 0.6]), {}),

@@ -99,3 +99,10 @@ def test_false_warning_of_a_resumed_run_is_left_out(lines, shown):
     text = "Warning: The following arguments do not match the ones in the `trainer_state.json`: "
     record = logging.LogRecord("x", logging.WARNING, "x", 1, text + "".join(f"\n\t{line}" for line in lines), (), None)
     assert console.is_news(record) == shown
+
+
+def test_best_checkpoint_of_a_resumed_run_is_not_missed():
+    text = "The best checkpoint runs/x/checkpoints/.staging/checkpoint-78 recorded in the resumed state does not "
+    for end, shown in (("exist anymore. Ignoring it for this run.", False), ("load", True)):
+        record = logging.LogRecord("x", logging.WARNING, "x", 1, text + end, (), None)
+        assert console.is_news(record) == shown

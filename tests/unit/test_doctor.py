@@ -26,6 +26,7 @@ from ftkit.checks.privacy import PATTERNS, find_personal_data, mask, redact
 from ftkit.checks.report import describe_examination, examine
 from ftkit.checks.suspicious import cross_validate, find_suspicious
 from ftkit.checks.templates import find_templates
+from ftkit.checks.texts import is_damaged
 from ftkit.cli.main import main
 from ftkit.errors import UserError
 from ftkit.files.columnar import from_python
@@ -528,7 +529,7 @@ def test_command_reports_and_writes_a_page(tmp_path, monkeypatch, capsys):
     assert main(["check", "a.csv", "--json", "--html", "page.html"]) == 3
     result = json.loads(capsys.readouterr().out)
     assert result["conflicts"] == 1 and result["duplicates"]["exact"] == 2
-    assert all(set(finding) == {"what", "count", "examples", "fix"} for finding in result["findings"])
+    assert all(set(finding) == {"what", "count", "examples", "fix", "rows"} for finding in result["findings"])
     assert any("personal data" in f["what"] for f in result["findings"])
     assert "a@example.org" not in str(result) and "a@example.org" not in Path("page.html").read_text()
     page = BeautifulSoup(Path("page.html").read_text(encoding="utf-8"), "html.parser")
@@ -571,7 +572,7 @@ def test_clean_rows_have_no_finding(tmp_path):
         for label in words
     ]
     result = examine({"train": from_python(rows)})
-    assert result["findings"] == [] and describe_examination(result)[-1] == "nothing found"
+    assert result["findings"] == [] and describe_examination(result)[-1].startswith("nothing found; wrong labels")
     assert "no findings" in render_examination(result)
 
 
@@ -602,7 +603,11 @@ def test_nearly_equal_texts_with_other_labels_are_found():
     more = pd.DataFrame({"text": [text for text, _ in copies], "label": labels})
     found = examine({"train": from_python(pd.concat([rows, more]))})["findings"]
     alike = next(finding for finding in found if "nearly the same, with different labels" in finding["what"])
-    assert 18 <= alike["count"] <= 20 and "before you drop duplicates" in alike["fix"]
+    assert 18 <= alike["count"] <= 20 and "conflicts='near'" in alike["fix"]
+    assert set(alike["rows"]) <= {*range(1, 21), *range(301, 321)} and len(alike["rows"]) == 2 * alike["count"]
+    assert "the different labels first" in next(f["fix"] for f in found if "duplicate" in f["what"])
+    kept, log = clean(pd.concat([rows, more]), conflicts="near")
+    assert len(kept) == 340 - len(alike["rows"]) and "nearly the same as one with another label" in log[0]
 
 
 def test_a_row_is_dropped_by_the_number_that_is_printed():
@@ -623,3 +628,45 @@ def test_labels_are_renamed_in_every_spelling():
     rows = [{"text": f"text {i}", "label": ["good ", "Good", "bad"][i % 3]} for i in range(9)]
     table, log = clean(rows, labels={"good": "fine"})
     assert Counter(table["label"]) == {"fine": 6, "bad": 3} and log == ["6 labels changed from good to fine"]
+
+
+def test_one_spelling_is_no_conflict_with_another():
+    rows = pd.DataFrame({"text": [f"a lovely day number {i // 2}" for i in range(12)], "label": "positive"})
+    rows.loc[::2, "label"] = " Positive"
+    rows.loc[10:, "label"] = "negative"
+    kept, log = clean(rows, conflicts="drop")
+    assert len(kept) == 12 and log == ["nothing was changed"]
+    _, log = clean(rows, labels={"Positive": "positive"})
+    assert log == ["5 labels changed from Positive to positive"]  # not those that are spelled so already
+
+
+@pytest.mark.parametrize(
+    "text", ["caf\u00c3\u00a9 closed", "it\u00e2\u20ac\u2122s late", "so \u00ef\u00bf\u00bd sad", "lost \ufffd sign"]
+)
+def test_damaged_characters_are_found(text):
+    rows = sample_posts(40, 1)
+    rows.loc[7, "text"] = text
+    found = examine({"train": from_python(rows)})["findings"]
+    (damaged,) = [f for f in found if "decoded wrongly" in f["what"]]
+    assert (damaged["count"], damaged["rows"]) == (1, [8])
+
+
+def test_letters_of_other_languages_are_not_damaged():
+    texts = [
+        "\u00c2ge d'or",
+        "N\u00c3O \u00c9 NADA",
+        "\u00e2ne \u20ac 5",
+        "d\u00e9j\u00e0 vu \u2013 \u00ab oui \u00bb",
+        "5 \u00b0C",
+    ]
+    assert not [text for text in texts if is_damaged(text)]
+
+
+def test_copies_in_the_test_rows_with_another_label_are_found():
+    rows = sample_posts(200, 2)
+    test = rows.iloc[:30].copy()
+    test["text"] = test["text"].str.upper()
+    test.loc[test.index[4], "label"] = "positive" if rows["label"][4] != "positive" else "negative"
+    found = examine({"train": from_python(rows), "test": from_python(test.reset_index(drop=True))})["findings"]
+    (other,) = [f for f in found if "another label than the training row" in f["what"]]
+    assert (other["count"], other["rows"]) == (1, [5]) and other["examples"][0].startswith("test row 5, ")
