@@ -284,7 +284,11 @@ def describe_way_to_resume(
 ) -> str:
     "Return how to resume a run, as one line"
     checkpoint, _ = find_newest(run.path / "checkpoints", run.read().get("id"))
-    kept = f"checkpoint {checkpoint.name} is complete" if checkpoint else "there is no checkpoint yet, so it will start anew"
+    kept = (
+        f"checkpoint {checkpoint.name} is complete"
+        if checkpoint
+        else "there is no checkpoint yet, so it will start anew"
+    )
     if run.read()["steps"]:
         kept = "its model is saved, and nothing is trained again"
     command = f"ftkit train --resume {shlex.quote(str(run.path))}"
