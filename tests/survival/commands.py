@@ -34,7 +34,7 @@ def start_process(work, *args):
 
 def get_line(text):
     "Return the one line of a refused command, after those about the rows that it has read and what was checked"
-    before = ("train: ", "validation: ", "test: ", "learning rate: ", "preflight: ", "forecast: ")
+    before = ("train: ", "validation: ", "test: ", "learning rate: ", "updates: ", "preflight: ", "forecast: ")
     lines = [line for line in text.splitlines() if not line.startswith(before)]
     assert len(lines) == 1 and lines[0].startswith("ftkit: "), text
     return lines[0]

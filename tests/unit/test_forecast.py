@@ -134,7 +134,7 @@ def test_training_ends_at_its_time_limit(tiny, tmp_path, keys):
 def test_time_of_a_resumed_run_counts(tiny, tmp_path, monkeypatch):
     from runs import raise_at_step
 
-    settings = quick_settings(tiny, num_train_epochs=5000, minutes=0.05)
+    settings = quick_settings(tiny, num_train_epochs=5000, minutes=1)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         raise_at_step(patch, 30)
         fine_tune(settings, small_dataset(), tmp_path, "x")

@@ -667,7 +667,12 @@ def test_record_names_task_and_scores(run):
     assert [verdict.b for verdict in run.verdicts] == list(TASK.rungs) and run.labels == NAMES
     assert set(record["steps"].values()) == {"done"} and record["best"]["metric"] == "f1_micro"
     levels = {finding["name"]: finding["level"] for finding in record["preflight"]}
-    assert levels.pop("forecast", "ok") and set(levels.values()) == {"ok"} and "overfit" in levels
+    assert (
+        levels.pop("forecast", "ok")
+        and levels.pop("updates") == "warn"
+        and set(levels.values()) == {"ok"}
+        and "overfit" in levels
+    )
     assert record["metrics"]["validation"]["f1_micro"]["value"] == pytest.approx(record["best"]["value"])
 
 

@@ -658,9 +658,10 @@ def test_knobs_show_what_follows_from_their_keys(monkeypatch):
     assert "application/vnd.jupyter.widget-view+json" in sent[0] and sent[1] == knobs.value
     knobs.controls["num_train_epochs"].input.value = 5
     knobs.controls["method"].input.value = "head"
-    assert sent[-1] == (5.0, "head", 2e-4, 9)
-    knobs.change(learning_rate=1e-3)
-    assert knobs.controls["learning_rate"].input.value == 1e-3 and sent[-1][2] == 1e-3
+    assert sent[-1] == (5.0, "head", 1e-3, 9)  # the rate follows the method
+    assert knobs.controls["learning_rate"].input.value == 1e-3
+    knobs.change(learning_rate=3e-3)
+    assert knobs.controls["learning_rate"].input.value == 3e-3 and sent[-1][2] == 3e-3
     with pytest.raises(UserError, match="must be above 0"):
         knobs.change(num_train_epochs=0)
     assert knobs.settings.num_train_epochs == 5

@@ -543,7 +543,12 @@ def test_record_names_task_and_scores(run):
     assert [verdict.b for verdict in run.verdicts] == list(TASK.rungs) and run.labels == [] and record["looks"] == 1
     assert set(record["steps"].values()) == {"done"} and record["best"]["metric"] == "mae"
     levels = {finding["name"]: finding["level"] for finding in record["preflight"]}
-    assert levels.pop("forecast", "ok") and set(levels.values()) == {"ok"} and "labels" not in levels
+    assert (
+        levels.pop("forecast", "ok")
+        and levels.pop("updates") == "warn"
+        and set(levels.values()) == {"ok"}
+        and "labels" not in levels
+    )
     assert record["metrics"]["validation"]["mae"]["value"] == pytest.approx(record["best"]["value"], rel=PRECISION)
     values = [row["eval_mae"] for row in run.history if "eval_mae" in row]
     assert record["best"]["value"] == min(values)
