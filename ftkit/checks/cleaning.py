@@ -27,8 +27,7 @@ def clean(
     short: str | None = None,  # drop: texts with fewer than three letters and digits
     drop: Iterable[int] = (),  # row numbers as `ftkit check` prints them: from 1, without the header
     labels: dict[str, str] | None = None,  # label -> label that takes its place
-    conflicts: str | None = None,  # texts with several labels: drop, majority (keep the frequent one), near (drop also
-    # texts that are nearly the same as one with another label)
+    conflicts: str | None = None,  # of texts with several labels: drop, majority (keep that), near (drop alike ones)
     duplicates: str | None = None,  # exact, normalised or near: keep the first of them
     leaks: str | None = None,  # exact, normalised or near: drop rows that are training rows too; with `train`
     train=None,  # the training rows, for `leaks`
