@@ -1,6 +1,6 @@
 """Measure `ftkit monitor`: how often it alarms without drift, and how often it finds planted drift.
 
-    python bench/monitor.py           # a quarter of an hour
+    python bench/monitor.py           # half an hour
 
 Trains the starter on 18 of its 28 topics, several times with other splits. Texts are read by the models once; a draw
 is then arithmetic on kept features and answers. Writes monitor.json and monitor.md next to this file. The exit code is
@@ -233,7 +233,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=500, help="without drift (default: 500)")
     parser.add_argument("--power_draws", type=int, default=50, help="with planted drift (default: 50)")
-    parser.add_argument("--splits", type=int, default=3, help="trainings with other splits (default: 3)")
+    parser.add_argument("--splits", type=int, default=8, help="trainings with other splits (default: 8)")
     parser.add_argument(
         "--runs", type=Path, help="a folder for the trainings, which are kept (default: a temporary one)"
     )
