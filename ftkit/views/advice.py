@@ -362,6 +362,8 @@ def find_flattered(e: Evidence) -> tuple[str, str] | None:
     if v - t <= UNLIKELY * math.sqrt(mean * (1 - mean) * (1 / n + 1 / m)):
         return None
     seen = f"{name} {v:.2f} on the {n:,} validation rows that chose the epoch, and {t:.2f} on {m:,} test rows"
+    if n >= (e.settings.max_eval_samples or math.inf):
+        return seen, f"max_eval_samples = {4 * n}"
     more = "validation" in e.data.get("held_out", []) and e.settings.validation_size < ENOUGH_TO_CHOOSE
     return seen, f"validation_size = {ENOUGH_TO_CHOOSE}" if more else "ftkit check FILE: are both kinds of rows alike?"
 
@@ -480,8 +482,8 @@ SYMPTOMS = [  # the most useful first
     Symptom(
         "the test score is far below the validation score",
         "chance alone makes a gap as large in one run of forty",
-        "validation_size",
-        f"{ENOUGH_TO_CHOOSE}, if the rows are held out; and believe the test score",
+        "validation_size, max_eval_samples",
+        f"{ENOUGH_TO_CHOOSE}, if the rows are held out, and no cap below it; believe the test score",
         "The best epoch is chosen on the validation rows. The fewer they are, the more luck is in their score.",
         find_flattered,
     ),

@@ -218,6 +218,13 @@ PLANTED = {  # what was planted: symptom, record, history, keys, the change that
         {},
         "validation_size = 0.2",
     ),
+    "flattered by a cap": (
+        10,
+        with_scores((57, 100), (1625, 3534)),
+        HEALTHY,
+        {"max_eval_samples": 100},
+        "max_eval_samples = 400",
+    ),
     "flattered by a file": (
         10,
         {**with_scores((41, 48), (66, 96)), "data": {**make_record()["data"], "held_out": []}},
