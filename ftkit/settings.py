@@ -475,7 +475,7 @@ class Settings:
     ) -> "Settings":
         "Return these settings with some keys changed. Raises `UserError` if a key is unknown"
         own = {k: v for k, v in keys.items() if k in KEYS or k == "training_arguments"}
-        if {k: v for k, v in own.items() if k in ("task", "method") and v != getattr(self, k)}:
+        if any(own.get(k, getattr(self, k)) != getattr(self, k) for k in ("task", "method")):
             # what the old task and method answered, the new ones answer
             own = {k: "auto" for k in AUTO if getattr(self, k) == self.answer(k)} | own
         extra = {k: v for k, v in keys.items() if k not in own}

@@ -16,7 +16,7 @@ from ftkit.checks.chats import Chats, find_chats
 from ftkit.checks.columns import choose_label, choose_text
 from ftkit.checks.duplicates import find_oversampled
 from ftkit.checks.findings import EXAMPLES, LONGEST_EXAMPLE, Finding, Rows, show
-from ftkit.checks.labels import find_lookalikes, find_odd_names, find_unlike_labels
+from ftkit.checks.labels import find_lookalikes, find_odd_names, find_unlike_labels, label_key
 from ftkit.checks.languages import find_foreign
 from ftkit.checks.price import price_leak, price_templates
 from ftkit.checks.privacy import find_personal_data, mask, mask_hits
@@ -273,7 +273,7 @@ def check_duplicates(rows: Rows) -> list[Finding]:
     for kind, pairs in rows.repeats.duplicates.items():
         if pairs:
             only = " only with group_near_duplicates = true" if kind == "near" else ""
-            first = "the different labels first, then " if rows.alike_conflicts and kind != "exact" else ""
+            first = "settle the different labels first, then " if rows.alike_conflicts and kind != "exact" else ""
             fix = f"{first}clean(rows, duplicates='{kind}'); in a split, they stay on one side{only}"
             shown = show_twins(kind, pairs, rows.texts, rows.texts)
             what = f"rows that have {KIND_WORDS[kind]} duplicate"
@@ -350,7 +350,8 @@ def check_leaked_labels(rows: Rows) -> list[Finding]:
     "Find test rows that have another label than the training row that they repeat: one of the two is wrong"
     texts, labels = rows.read["test"]
     pairs = sorted((i, j) for kind in rows.repeats.leaks.values() for i, j in kind.items())
-    pairs = [(i, j) for i, j in pairs if None not in (labels[i], rows.labels[j]) and labels[i] != rows.labels[j]]
+    pairs = [(i, j) for i, j in pairs if isinstance(labels[i], str) and isinstance(rows.labels[j], str)]
+    pairs = [(i, j) for i, j in pairs if label_key(labels[i]) != label_key(rows.labels[j])]
     shown = [
         f"test row {i + 1}, {labels[i]}, and training row {j + 1}, {rows.labels[j]}: {mask_hits(texts[i])[:50]}"
         for i, j in pairs[:EXAMPLES]

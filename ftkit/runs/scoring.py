@@ -16,7 +16,7 @@ from ftkit.checks.privacy import find_personal_data, find_placeholders
 from ftkit.runs.folder import RunFolder, utc_now
 from ftkit.tasks.base import Task
 
-FEW_LEAKED = 0.01  # of the test rows: the report names them all
+FEW_LEAKED = 0.01  # share of the test rows up to which the report alone says it
 logger = logging.getLogger(__name__)
 
 
@@ -65,12 +65,10 @@ def examine_rows(
         "placeholders": dict(Counter(kind for text in written for kind in find_placeholders(text))),
     }
     if leaked.sum() > FEW_LEAKED * len(test):
-        cost = f": {found}" if found else ""
-        logger.warning(
-            f"leak: {leaked.sum():,} of {len(test):,} test rows are training rows too, or nearly the same{cost}. "
-            "Take them out: ftkit check FILE --test_file F shows how; of rows that ftkit holds out, "
-            "group_near_duplicates = true"
-        )
+        cost, held_out = f": {found}" if found else "", (run.read().get("data") or {}).get("held_out", [])
+        how = "Write group_near_duplicates = true" if "test" in held_out else "ftkit check shows how to take them out"
+        count = f"{leaked.sum():,} of {len(test):,} test rows"
+        logger.warning(f"leak: {count} are training rows too, or nearly the same{cost}. {how}.")
     leaks = {**repeats.count()[1], "price": asdict(found) if found else None}
     run.update(leaks=leaks, personal_data=personal)
 

@@ -666,7 +666,8 @@ def test_copies_in_the_test_rows_with_another_label_are_found():
     rows = sample_posts(200, 2)
     test = rows.iloc[:30].copy()
     test["text"] = test["text"].str.upper()
+    test["label"] = " " + test["label"].str.title()
     test.loc[test.index[4], "label"] = "positive" if rows["label"][4] != "positive" else "negative"
     found = examine({"train": from_python(rows), "test": from_python(test.reset_index(drop=True))})["findings"]
-    (other,) = [f for f in found if "another label than the training row" in f["what"]]
+    (other,) = [f for f in found if "another label than the training row" in f["what"]]  # not that of " Positive"
     assert (other["count"], other["rows"]) == (1, [5]) and other["examples"][0].startswith("test row 5, ")

@@ -92,3 +92,24 @@ def test_run_keeps_settings_and_name(tiny, tmp_path):
     with pytest.raises(ValueError, match="there is already a run 'x'"):
         fine_tune(settings, small_dataset(), tmp_path, "x")
     assert {"text", "label", "predicted", "confidence"} == set(error_table(run).columns)
+
+
+def test_leak_is_said_after_the_training(tiny, tmp_path, caplog):
+    rows = small_dataset()
+    splits = {"train": rows, "validation": rows.select(range(9)), "test": rows.select(range(18))}
+    with caplog.at_level("WARNING", "ftkit"):
+        fine_tune(quick_settings(tiny, baselines=[], preflight="false"), splits, tmp_path, "x")
+    assert "leak: 18 of 18 test rows are training rows too" in caplog.text and "ftkit check shows how" in caplog.text
+
+
+def test_time_of_all_sessions_counts(tiny, tmp_path, monkeypatch):
+    from runs import raise_at_step
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        raise_at_step(patch, 12)
+        fine_tune(quick_settings(tiny, baselines=[], preflight="false"), small_dataset(), tmp_path, "x")
+    from ftkit.fine_tuning import Run
+
+    run = Run.load("x", tmp_path)
+    run.update(timing={**run.record["timing"], "total_seconds": 1000.0})
+    assert 1000 < run.resume(small_dataset()).record["timing"]["total_seconds"] < 1600
