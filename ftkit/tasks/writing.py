@@ -45,7 +45,9 @@ def token_losses(
     logits = logits[:, -labels.shape[1] :]  # without those of the vectors that prompt tuning puts in front
     if shifted:
         logits, labels = logits[:, :-1], labels[:, 1:]
-    return cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+    trained = labels != IGNORED  # the others need no softmax over the vocabulary
+    losses = torch.zeros(labels.shape, device=logits.device)
+    return losses.masked_scatter(trained, cross_entropy(logits[trained].float(), labels[trained], reduction="none"))
 
 
 def writing_loss(

@@ -237,7 +237,8 @@ def time_batches(
 ) -> list[Timing]:
     """Return timings within the budget, those of the chosen threads last. Empty if a loss is not finite.
 
-    More threads are tried while they help. Numbers of threads take turns, and the fastest time of each counts.
+    More threads are tried while they help, each number once before any a second time: a few long steps leave time for
+    one step each. Numbers of threads take turns, and the fastest time of each counts.
     """
     timings = [step(median, threads[0])]
     if timings[0] is None:
@@ -248,7 +249,9 @@ def time_batches(
 
     def affordable(i, n):
         scale = 1.0 if i == median else 2.0
-        return sum(t.seconds for t in timings) + scale * fastest.get(n, min(fastest.values())) <= budget
+        best = min(fastest, key=fastest.get)
+        cost = fastest.get(n, fastest[best] * best / n)  # what was not tried: as if it helped as much as it can
+        return sum(t.seconds for t in timings) + scale * cost <= budget
 
     def take(i, n):
         timings.append(step(i, n))
@@ -258,7 +261,8 @@ def time_batches(
 
     for turn in range(ROUNDS):
         for n in [*alive][:: -1 if turn % 2 else 1]:
-            if n in alive and affordable(median, n) and not take(median, n):
+            tried = turn == 0 and n in fastest
+            if n in alive and not tried and affordable(median, n) and not take(median, n):
                 return []
             slow = n in fastest and n > threads[0] and fastest[n] > min(fastest.values())
             if n in alive and slow:

@@ -41,6 +41,12 @@ def test_fastest_threads_are_chosen(seconds, chosen):
     assert {t.tokens for t in timed if t.threads == chosen} == {100, 200}
 
 
+@pytest.mark.parametrize("seconds, chosen", [({1: 6.5, 2: 3.6}, 2), ({1: 8, 2: 4.2, 4: 2.4}, 4), ({1: 6, 2: 9}, 1)])
+@pytest.mark.parametrize("total", [2, 40])
+def test_few_long_steps_still_try_every_number_of_threads(seconds, chosen, total):
+    assert time_with(seconds, total)[-1].threads == chosen
+
+
 @pytest.mark.parametrize("seconds", [0.01, 0.7, 2.0, 40.0])
 @pytest.mark.parametrize("total", [2, 100, 10_000])
 def test_steps_stay_within_their_budget(seconds, total):
