@@ -20,7 +20,7 @@ from ftkit.checks.labels import find_lookalikes, find_odd_names, find_unlike_lab
 from ftkit.checks.languages import find_foreign
 from ftkit.checks.price import price_leak, price_templates
 from ftkit.checks.privacy import find_personal_data, mask, mask_hits
-from ftkit.checks.suspicious import ODDS, find_suspicious
+from ftkit.checks.suspicious import find_suspicious
 from ftkit.checks.targets import CHOICES, NUMBER_CHECKS, SEVERAL_CHECKS, recognise
 from ftkit.checks.templates import find_templates
 from ftkit.checks.texts import is_blank, is_damaged, is_short
@@ -427,8 +427,9 @@ def check_suspicious(rows: Rows) -> list[Finding]:
     shown = [
         f"row {s.row + 1}, {s.given}, rather {s.other}: {mask_hits(rows.texts[s.row])[:50]}" for s in found[:EXAMPLES]
     ]
+    odds = int(min(s.odds for s in found))
     what = (
-        f"labels to read again: a cheap model that has not seen the row finds another at least {ODDS} times as likely"
+        f"labels to read again: cheap models that have not seen the row find another at least {odds} times as likely"
     )
     fix = "read them; correct them in the file, or clean(rows, drop=[…])"
     return [Finding(what, len(found), show(shown), fix, [s.row + 1 for s in found])]
