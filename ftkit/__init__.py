@@ -6,7 +6,7 @@ Modules:
 - `ftkit.checks.duplicates`: Texts that come again: the same, the same but for case, spaces, addresses and @names, or nearly the same.
 - `ftkit.checks.near`: Near duplicates: all pairs of texts whose sets of 5-character shingles have a Jaccard similarity of 0.7 or more.
 - `ftkit.checks.preflight`: What is checked before anything trains: each check says what was seen, why it matters, and what to write instead.
-- `ftkit.checks.suspicious`: Labels that are probably wrong: a cheap model, asked about rows that it was not trained on, is sure of another one.
+- `ftkit.checks.suspicious`: Labels that are probably wrong: cheap models, asked about rows that they have not seen, are sure of another one.
 - `ftkit.checks.targets`: What `ftkit check` asks of rows with several labels or with numbers, in place of the checks on single labels.
 - `ftkit.files.annotations`: Exports of annotation tools as plain columns: Label Studio, doccano, Prodigy, Argilla.
 - `ftkit.files.atomic`: Atomic writes: a reader sees the old file or the new one, never a part of it.

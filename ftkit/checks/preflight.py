@@ -243,7 +243,7 @@ def check_length(plan: Plan) -> tuple:
     if cut and (cut > MANY_CUT * rows or worst and shares[worst] > MANY_CUT):
         room = plan.tokenizer.model_max_length
         more = f"Write max_seq_length = {advise_limit(plan)}." if room > limit else "The model reads no more."
-        most = f", most of them of {worst} ({shares[worst]:.0%})" if worst else ""
+        most = f", {shares[worst]:.0%} of those of {worst}" if worst and shares[worst] > cut / rows else ""
         return WARN, f"{seen}{most}", why, more
     return OK, seen, why
 

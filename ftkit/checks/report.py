@@ -32,9 +32,11 @@ from ftkit.settings import CLASSIFICATION, GENERATION, MULTI_LABEL, REGRESSION
 from ftkit.starter import minilm_path
 
 FEW_TO_TRAIN = 3  # rows of a label, of which each split needs one
+RARE_SHARE = 10  # times as many rows of the most frequent label: to leave the other out is an answer, too
 FEW_TO_SCORE = 10  # test rows of a label, below which its recall is hardly known
 MOST_TOKENISED = 2000  # texts of a split whose tokens are counted; of more, a sample
 TEST_SHARE = 0.1  # of the rows, if there is no test file
+MOST_LISTED = 15  # row numbers of a finding
 MANY_TEMPLATES = 0.2  # share of the rows from which templates are priced
 KIND_WORDS = {"exact": "an exact", "normalised": "a normalised", "near": "a near"}
 IN_TRAIN = {"exact": "are training rows too", "normalised": "are training rows too, but for case, links or @names"}
@@ -178,11 +180,13 @@ def check_reading(rows: Rows) -> list[Finding]:
 
 
 def check_empty(rows: Rows) -> list[Finding]:
-    empty = sum(is_blank(text) for text in rows.texts)
-    found = [Finding("rows without a text; they are dropped", empty)] if empty else []
-    short = [text for text in rows.texts if is_short(text)]
-    if short:
-        found.append(Finding("texts of hardly a letter", len(short), show(short), "clean(rows, short='drop')"))
+    found = []
+    if empty := [i for i, text in enumerate(rows.texts) if is_blank(text)]:
+        what = "rows without a text; they are dropped"
+        found.append(Finding(what, len(empty), rows=count_from_one(empty)))
+    if short := [i for i, text in enumerate(rows.texts) if is_short(text)]:
+        shown, fix = show(rows.texts[i] for i in short), "clean(rows, short='drop')"
+        found.append(Finding("texts of hardly a letter", len(short), shown, fix, count_from_one(short)))
     return found
 
 
@@ -190,15 +194,18 @@ def check_damaged(rows: Rows) -> list[Finding]:
     damaged = [i for i, text in enumerate(rows.texts) if is_damaged(text)]
     if not damaged:
         return []
-    what, fix = "texts with characters that were once decoded wrongly", "export them again as UTF-8, or replace them"
+    what, fix = (
+        "texts with characters that were once decoded wrongly",
+        "export them again as UTF-8, or leave them out by clean(rows, drop=[…])",
+    )
     return [Finding(what, len(damaged), show(rows.texts[i] for i in damaged), fix, count_from_one(damaged))]
 
 
 def check_labels(rows: Rows) -> list[Finding]:
     names = [name for name in rows.labels if isinstance(name, str)]
     found = []
-    if missing := sum(label is None for label in rows.labels):
-        found.append(Finding("rows without a label; they are dropped", missing))
+    if missing := [i for i, label in enumerate(rows.labels) if label is None]:
+        found.append(Finding("rows without a label; they are dropped", len(missing), rows=count_from_one(missing)))
     if several := [v for v in rows.labels if isinstance(v, list | dict)]:
         found.append(
             Finding("rows with several labels", len(several), show(several), "give a column with one label a row")
@@ -230,7 +237,8 @@ def check_rare(rows: Rows) -> list[Finding]:
     found, few = [], [name for name, count in rows.counts.items() if count < FEW_TO_TRAIN]
     if few:
         fix = f"ignore_labels = {', '.join(few[:3])}"
-        found.append(Finding(f"labels with fewer than {FEW_TO_TRAIN} rows", len(few), show(few), fix))
+        places = count_from_one(i for i, label in enumerate(rows.labels) if label in few)
+        found.append(Finding(f"labels with fewer than {FEW_TO_TRAIN} rows", len(few), show(few), fix, places))
     given = rows.count("test") if "test" in rows.read else None
     expected = given or {name: count * TEST_SHARE for name, count in rows.counts.items()}
     scarce = [name for name in rows.counts if name not in few and expected.get(name, 0) < FEW_TO_SCORE]
@@ -238,7 +246,11 @@ def check_rare(rows: Rows) -> list[Finding]:
         where = "" if given else f", if {TEST_SHARE:.0%} of the rows are held out"
         shown = [f"{name} ({int(expected.get(name, 0))})" for name in scarce]
         what = f"labels with fewer than {FEW_TO_SCORE} test rows{where}: their recall will hardly be known"
-        found.append(Finding(what, len(scarce), show(shown), "collect rows of them, or write a larger test_size"))
+        fix = "collect rows of them, or write a larger test_size"
+        most = max(rows.counts.values())
+        if rare := [name for name in scarce if RARE_SHARE * rows.counts[name] < most]:
+            fix = f"collect rows of them, or leave them out: ignore_labels = {', '.join(rare[:3])}"
+        found.append(Finding(what, len(scarce), show(shown), fix))
     return found
 
 
@@ -263,9 +275,12 @@ def check_alike_conflicts(rows: Rows) -> list[Finding]:
         for i, j in pairs[:EXAMPLES]
     ]
     what = "pairs of texts that are nearly the same, with different labels"
-    fix = "read them (`ftkit check --json` lists the rows) and correct them, or clean(rows, conflicts='near')"
-    places = [i for pair in pairs for i in pair]
-    return [Finding(what, len(pairs), show(shown), fix, count_from_one(places))] if pairs else []
+    fix = (
+        "read them (`ftkit check --json` lists the pairs): clean(rows, conflicts='near') drops both of each, "
+        "clean(rows, drop=[…]) the wrong one"
+    )
+    places, numbers = [i for pair in pairs for i in pair], [[i + 1, j + 1] for i, j in pairs]
+    return [Finding(what, len(pairs), show(shown), fix, count_from_one(places), numbers)] if pairs else []
 
 
 def check_duplicates(rows: Rows) -> list[Finding]:
@@ -336,10 +351,10 @@ def check_leaks(rows: Rows) -> list[Finding]:
 def check_leaked_rows(rows: Rows) -> list[Finding]:
     if "test" not in rows.read:
         return []
-    found = []
+    found, kinds = [], [kind for kind, pairs in rows.repeats.leaks.items() if pairs]
     for kind, pairs in rows.repeats.leaks.items():
         if pairs:
-            fix = f"clean(test_rows, leaks='{kind}', train=rows)"
+            fix = f"clean(test_rows, leaks='{kinds[-1]}', train=rows)"  # it drops those of the stricter kinds, too
             what = f"test rows that {IN_TRAIN[kind]}"
             shown = show_twins(kind, pairs, rows.read["test"][0], rows.texts)
             found.append(Finding(what, len(pairs), shown, fix, count_from_one(pairs)))
@@ -351,13 +366,15 @@ def check_leaked_labels(rows: Rows) -> list[Finding]:
     texts, labels = rows.read["test"]
     pairs = sorted((i, j) for kind in rows.repeats.leaks.values() for i, j in kind.items())
     pairs = [(i, j) for i, j in pairs if isinstance(labels[i], str) and isinstance(rows.labels[j], str)]
+    repeated = len(pairs)
     pairs = [(i, j) for i, j in pairs if label_key(labels[i]) != label_key(rows.labels[j])]
     shown = [
         f"test row {i + 1}, {labels[i]}, and training row {j + 1}, {rows.labels[j]}: {mask_hits(texts[i])[:50]}"
         for i, j in pairs[:EXAMPLES]
     ]
-    what = "test rows with another label than the training row that they repeat"
-    return [Finding(what, len(pairs), show(shown), "read both", count_from_one(i for i, _ in pairs))] if pairs else []
+    what = f"test rows with another label than the training row that they repeat, of {repeated} that repeat one"
+    fix, numbers = "read both: as large a share of the other labels may be wrong", [[i + 1, j + 1] for i, j in pairs]
+    return [Finding(what, len(pairs), show(shown), fix, [i for i, _ in numbers], numbers)] if pairs else []
 
 
 def labelled(
@@ -444,7 +461,9 @@ def check_personal_data(rows: Rows) -> list[Finding]:
         f"pieces of personal data ({', '.join(f'{kind} {n:,}' for kind, n in kinds.most_common())}); names of people"
     )
     shown = [f"{hit.kind} {mask(hit.value)}" for hit in hits]
-    return [Finding(f"{what} are not looked for", len(hits), show(shown), "clean(rows, redact=True)")]
+    texts = len(rows.texts)  # those of the training rows come first
+    places = count_from_one(hit.row for hit in hits if hit.row < texts)
+    return [Finding(f"{what} are not looked for", len(hits), show(shown), "clean(rows, redact=True)", places)]
 
 
 def check_languages(rows: Rows) -> list[Finding]:
@@ -533,5 +552,15 @@ def describe_examination(
         count = f" ({f['count']:,})" if f["count"] > 1 or f["examples"] else ""
         examples = f": {'; '.join(f['examples'])}" if f["examples"] else ""
         fix = f" → {f['fix']}" if f["fix"] else ""
-        lines.append(f"- {f['what']}{count}{examples}{fix}")
+        lines.append(f"- {f['what']}{count}{examples}{list_rows(f['rows'])}{fix}")
     return lines + ([] if result["findings"] else [nothing])
+
+
+def list_rows(
+    numbers: list[int],  # of rows, from 1
+) -> str:
+    "Return the first numbers in brackets, and where the others are; nothing without any"
+    if not numbers:
+        return ""
+    more = " … --json has all" if len(numbers) > MOST_LISTED else ""
+    return f" [row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:MOST_LISTED]))}{more}]"

@@ -315,8 +315,10 @@ def describe_comparison(
         lines.append(describe_loss_difference(losses))
     if result["same"]:
         lines.append(f"the same: {', '.join(result['same'])}")
-    why = "their test rows differ" if "test" in result["data"] else "not both of them were scored"
-    return lines + ([v.text for v in result["verdicts"]] or [f"{why}: there is no verdict"])
+    why = "not both of them were scored: there is no verdict"
+    if "test" in result["data"]:
+        why = "their test rows differ: there is no verdict. Train both with the same --test_file for one"
+    return lines + ([v.text for v in result["verdicts"]] or [why])
 
 
 def describe_changes(

@@ -554,7 +554,7 @@ def test_command_reports_and_writes_a_page(tmp_path, monkeypatch, capsys):
     assert main(["check", "a.csv", "--json", "--html", "page.html"]) == 3
     result = json.loads(capsys.readouterr().out)
     assert result["conflicts"] == 1 and result["duplicates"]["exact"] == 2
-    assert all(set(finding) == {"what", "count", "examples", "fix", "rows"} for finding in result["findings"])
+    assert all(set(finding) == {"what", "count", "examples", "fix", "rows", "pairs"} for finding in result["findings"])
     assert any("personal data" in f["what"] for f in result["findings"])
     assert "a@example.org" not in str(result) and "a@example.org" not in Path("page.html").read_text()
     page = BeautifulSoup(Path("page.html").read_text(encoding="utf-8"), "html.parser")
@@ -629,10 +629,28 @@ def test_nearly_equal_texts_with_other_labels_are_found():
     found = examine({"train": from_python(pd.concat([rows, more]))})["findings"]
     alike = next(finding for finding in found if "nearly the same, with different labels" in finding["what"])
     assert 18 <= alike["count"] <= 20 and "conflicts='near'" in alike["fix"]
+    assert all(copy == row + 300 for row, copy in alike["pairs"]) and len(alike["pairs"]) == alike["count"]
     assert set(alike["rows"]) <= {*range(1, 21), *range(301, 321)} and len(alike["rows"]) == 2 * alike["count"]
     assert "the different labels first" in next(f["fix"] for f in found if "duplicate" in f["what"])
     kept, log = clean(pd.concat([rows, more]), conflicts="near")
     assert len(kept) == 340 - len(alike["rows"]) and "nearly the same as one with another label" in log[0]
+
+
+def test_rows_of_a_finding_are_numbered():
+    rows = sample_posts(120, 5)
+    rows.loc[[3, 40, 77], "text"] = ["", "call me on 020 7946 0018, please", "!!"]
+    rows.loc[[50, 51], "label"] = "sarcastic"
+    result = examine({"train": from_python(rows)})
+    numbers = {finding["what"].split(" (")[0][:20]: finding["rows"] for finding in result["findings"]}
+    assert numbers["rows without a text;"] == [4] and numbers["pieces of personal d"] == [41]
+    assert numbers["texts of hardly a le"] == [78] and numbers["labels with fewer th"] == [51, 52]
+    lines = describe_examination(result)
+    assert any("sarcastic [rows 51, 52] → ignore_labels = sarcastic" in line for line in lines)
+    many = rows.assign(text=["" if i < 60 else text for i, text in enumerate(rows["text"])])
+    line = next(
+        line for line in describe_examination(examine({"train": from_python(many)})) if "without a text" in line
+    )
+    assert line.endswith("13, 14, 15 … --json has all]")
 
 
 def test_a_row_is_dropped_by_the_number_that_is_printed():
