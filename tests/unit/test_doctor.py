@@ -641,16 +641,14 @@ def test_rows_of_a_finding_are_numbered():
     rows.loc[[3, 40, 77], "text"] = ["", "call me on 020 7946 0018, please", "!!"]
     rows.loc[[50, 51], "label"] = "sarcastic"
     result = examine({"train": from_python(rows)})
-    numbers = {finding["what"].split(" (")[0][:20]: finding["rows"] for finding in result["findings"]}
-    assert numbers["rows without a text;"] == [4] and numbers["pieces of personal d"] == [41]
-    assert numbers["texts of hardly a le"] == [78] and numbers["labels with fewer th"] == [51, 52]
+    starts = ["rows without a text", "pieces of personal data", "texts of hardly a letter", "labels with fewer than 3"]
+    numbers = [f["rows"] for start in starts for f in result["findings"] if f["what"].startswith(start)]
+    assert numbers == [[4], [41], [78], [51, 52]]
     lines = describe_examination(result)
     assert any("sarcastic [rows 51, 52] → ignore_labels = sarcastic" in line for line in lines)
     many = rows.assign(text=["" if i < 60 else text for i, text in enumerate(rows["text"])])
-    line = next(
-        line for line in describe_examination(examine({"train": from_python(many)})) if "without a text" in line
-    )
-    assert line.endswith("13, 14, 15 … --json has all]")
+    lines = describe_examination(examine({"train": from_python(many)}))
+    assert next(line for line in lines if "without a text" in line).endswith("13, 14, 15 … --json has all]")
 
 
 def test_a_row_is_dropped_by_the_number_that_is_printed():
