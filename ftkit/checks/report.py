@@ -194,10 +194,8 @@ def check_damaged(rows: Rows) -> list[Finding]:
     damaged = [i for i, text in enumerate(rows.texts) if is_damaged(text)]
     if not damaged:
         return []
-    what, fix = (
-        "texts with characters that were once decoded wrongly",
-        "export them again as UTF-8, or leave them out by clean(rows, drop=[…])",
-    )
+    what = "texts with characters that were once decoded wrongly"
+    fix = "export them again as UTF-8, replace them in the file, or clean(rows, drop=[…])"
     return [Finding(what, len(damaged), show(rows.texts[i] for i in damaged), fix, count_from_one(damaged))]
 
 
@@ -453,17 +451,16 @@ def check_suspicious(rows: Rows) -> list[Finding]:
 
 
 def check_personal_data(rows: Rows) -> list[Finding]:
-    hits = find_personal_data([text for texts, _ in rows.read.values() for text in texts])
-    kinds = Counter(hit.kind for hit in hits)
-    if not kinds:
-        return []
-    what = (
-        f"pieces of personal data ({', '.join(f'{kind} {n:,}' for kind, n in kinds.most_common())}); names of people"
-    )
-    shown = [f"{hit.kind} {mask(hit.value)}" for hit in hits]
-    texts = len(rows.texts)  # those of the training rows come first
-    places = count_from_one(hit.row for hit in hits if hit.row < texts)
-    return [Finding(f"{what} are not looked for", len(hits), show(shown), "clean(rows, redact=True)", places)]
+    found = []
+    for split, (texts, _) in rows.read.items():
+        hits = find_personal_data(texts)
+        kinds = ", ".join(f"{kind} {n:,}" for kind, n in Counter(hit.kind for hit in hits).most_common())
+        where, name = ("", "rows") if split == "train" else (f" in the {split} rows", f"{split}_rows")
+        if hits:
+            what = f"pieces of personal data{where} ({kinds}); names of people are not looked for"
+            shown, fix = show(f"{hit.kind} {mask(hit.value)}" for hit in hits), f"clean({name}, redact=True)"
+            found.append(Finding(what, len(hits), shown, fix, count_from_one(hit.row for hit in hits)))
+    return found
 
 
 def check_languages(rows: Rows) -> list[Finding]:

@@ -24,6 +24,7 @@ FEWEST = 10  # different texts of a label, of which each fold needs some
 MOST_ROWS = 100_000  # of more, a sample is examined
 MOST_SCORES = 3_000_000  # rows times labels: with many labels, fewer rows are examined
 MOST_EMBEDDED = 3_000  # rows whose vectors are computed: up to seven CPU seconds for a thousand posts
+MOST_WEIGHED = 300_000  # rows times labels, the same: half a minute with 150 labels
 ODDS = 11  # how many times as likely the other label has to be: bench/doctor.json has what that finds
 ODDS_EMBEDDED = 8  # the same, where vectors have a say
 MOST_LABELS = 20  # of several a row, the most frequent are examined
@@ -109,7 +110,8 @@ def find_suspicious(
     if len(names) < 2:
         return []
     given = np.array([names.index(labels[i]) for i in rows])
-    vectors = embed(tuple(texts[i] for i in rows)) if len(rows) <= MOST_EMBEDDED else None
+    few = len(rows) <= MOST_EMBEDDED and len(rows) * len(names) <= MOST_WEIGHED
+    vectors = embed(tuple(texts[i] for i in rows)) if few else None
     scores = judge_labels([normal[i] for i in rows], vectors, given, len(names), seed)
     odds = odds or (ODDS if vectors is None else ODDS_EMBEDDED)
     own = scores[np.arange(len(rows)), given].copy()

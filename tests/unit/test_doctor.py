@@ -644,6 +644,12 @@ def test_rows_of_a_finding_are_numbered():
     starts = ["rows without a text", "pieces of personal data", "texts of hardly a letter", "labels with fewer than 3"]
     numbers = [f["rows"] for start in starts for f in result["findings"] if f["what"].startswith(start)]
     assert numbers == [[4], [41], [78], [51, 52]]
+    test = from_python(sample_posts(20, 6).assign(text=lambda d: [*d["text"][:19], "or write to a@example.org"]))
+    found = [f for f in examine({"train": from_python(rows), "test": test})["findings"] if "personal" in f["what"]]
+    assert [(f["rows"], f["fix"]) for f in found] == [
+        ([41], "clean(rows, redact=True)"),
+        ([20], "clean(test_rows, redact=True)"),
+    ]
     lines = describe_examination(result)
     assert any("sarcastic [rows 51, 52] → ignore_labels = sarcastic" in line for line in lines)
     many = rows.assign(text=["" if i < 60 else text for i, text in enumerate(rows["text"])])
