@@ -6,14 +6,15 @@ Docs: https://ftkit.github.io/ftkit/fine_tuning.html.md"""
 
 # %% auto #0
 __all__ = ['logger', 'TASKS', 'with_rows', 'log_rows', 'with_limit', 'prepare', 'fine_tune', 'open_session', 'find_trained',
-           'finish_training', 'finish_run', 'read_scores', 'evaluate_run', 'read_texts', 'check_source',
-           'open_continued', 'check_parent', 'name_continued', 'repeat_run', 'Run']
+           'finish_training', 'finish_run', 'read_scores', 'evaluate_run', 'find_leaked_rows', 'read_texts',
+           'check_source', 'open_continued', 'check_parent', 'name_continued', 'repeat_run', 'Run']
 
 # %% ../nbs/08_fine_tuning.ipynb #f003
 import logging
 import os
 from pathlib import Path
 
+import pandas as pd
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -37,8 +38,9 @@ from ftkit.runs.continuing import (
     judge_continued,
 )
 from .runs.folder import RunFolder, check_name, default_runs_dir, package_versions
-from .runs.scoring import count_look, examine_rows, score_run
-from .runs.session import Session, create_run, reopen_run
+from .runs.listing import warn_about_other_rows
+from .runs.scoring import count_look, examine_rows, find_leaks, score_run
+from .runs.session import NOTHING_MADE, Session, create_run, reopen_run
 from .runs.steps import Steps
 from .settings import CLASSIFICATION, Settings, is_path
 from .tasks.base import Task
@@ -144,6 +146,7 @@ def prepare(
     plan.feedback, plan.continued = feedback, continued
     if resume:
         return plan.with_threads(resume.record.get("machine", {}).get("threads"))
+    warn_about_other_rows(plan.runs_dir, settings, report)
     plan.load_model()
     plan.check()
     return plan.with_trial(run_trial(plan.model, tokens, settings, args, plan.runs_dir, **plan.pieces))
@@ -165,7 +168,11 @@ def fine_tune(
         continued, settings, runs_dir = open_continued(continue_from, start, settings, dataset, runs_dir, name)
     settings, dataset = with_rows(settings, dataset)
     check_name(name, runs_dir)
-    plan = prepare(settings, dataset, runs_dir, resume, continued)
+    try:
+        plan = prepare(settings, dataset, runs_dir, resume, continued)
+    except (KeyboardInterrupt, SystemExit):
+        logger.warning(NOTHING_MADE if resume is None else f"run {resume.path.name!r} is as it was.")
+        raise
     with using_threads(plan.settings.num_threads), open_session(plan, name, resume, again) as run:
         run.update(**plan.record())
         model = find_trained(run, plan.task)
@@ -261,14 +268,18 @@ def evaluate_run(
 ) -> dict:
     """Return the model's `metrics` on labelled rows, and what they rest on.
 
-    That is the number of `rows`, their `sha256`, what was `dropped`, and `looks`: the evaluations on them so far.
+    That is the number of `rows`, their `sha256`, what was `dropped`, `looks`: the evaluations on them so far, and
+    `leaks`: how many are training rows too; None if the training rows cannot be read again.
     """
     settings, (model, tokenizer) = run.settings, run.open_model()
     if rows is None:
         data, dropped = run.task.read_again(run.predictions.query("split == 'test'"), run.data)
+        leaks = run.record["leaks"]
     else:
         data, dropped = run.task.load_rows(rows, run.data, text_column_name, label_column_name)
     predictions = run.task.predict(model, tokenizer, data, settings)
+    if rows is not None:
+        leaks = find_leaked_rows(run, predictions)
     sha256 = rows_sha256(data)
     return {
         "run": str(run.path),
@@ -277,7 +288,25 @@ def evaluate_run(
         "dropped": dropped,
         "metrics": run.task.score(predictions, **settings.section("metrics")),
         "looks": count_look(run, sha256, "evaluate"),
+        "leaks": leaks,
     }
+
+# %% ../nbs/08_fine_tuning.ipynb #4c827a17
+def find_leaked_rows(
+    run: "Run",  # that was scored
+    predictions: pd.DataFrame,  # of `Task.predict`, on rows from elsewhere
+) -> dict | None:
+    "Return which of the rows are training rows too, as `find_leaks`; None if the training rows cannot be read again"
+    if not run.settings.train_file:
+        return None
+    try:
+        data, report = run.task.load_data(None, **run.settings.section("data"))
+    except UserError:
+        return None
+    if report["train"]["sha256"] != run.data["train"]["sha256"]:
+        return None
+    texts, right = list(predictions["text"]), run.task.right(predictions)
+    return find_leaks(list(data["train"]["text"]), texts, right, run.settings.confidence_level)
 
 # %% ../nbs/08_fine_tuning.ipynb #f017b
 def read_texts(

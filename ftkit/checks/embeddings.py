@@ -1,6 +1,7 @@
 "Texts as vectors of the starter's model, MiniLM: its first blocks in NumPy, because a check does not load torch."
 
-from functools import lru_cache
+from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -11,25 +12,43 @@ BLOCKS = (3, 4)  # whose outputs are averaged over the tokens: bench/doctor.json
 HEADS, EPSILON = 12, 1e-12  # of MiniLM
 MOST_TOKENS = 64  # of a text that are read
 ROWS = 64  # of a batch
+MOST_KEPT = 6_000  # texts whose vectors are kept, 3 KB each
 
 
-@lru_cache(4)
+known: dict[str, np.ndarray] = {}  # text -> its vector: rows that are examined again after a repair cost nothing
+reading = Lock()
+
+
 def embed(
-    texts: tuple[str, ...],  # any
+    texts: list[str],  # one or more
 ) -> np.ndarray | None:
     "Return vectors (texts, 768), or None if the starter's package is not installed"
-    from safetensors.numpy import load_file
-    from tokenizers import Tokenizer
-
     try:
         folder = minilm_path()
     except UserError:
         return None
+    with reading:
+        if new := list(dict.fromkeys(text for text in texts if text not in known)):
+            known.update(zip(new, read_vectors(new, folder)))
+        found = np.stack([known[text] for text in texts])
+        for text in list(known)[: max(0, len(known) - MOST_KEPT)]:
+            del known[text]
+    return found
+
+
+def read_vectors(
+    texts: list[str],  # one or more
+    folder: Path,  # of the model
+) -> np.ndarray:
+    "Return vectors (texts, 768) by a pass through the blocks"
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+
     weights = load_file(folder / "model.safetensors")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MOST_TOKENS)
-    encoded = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     same = {}  # length -> texts of as many tokens: nothing is padded
     for i, ids in enumerate(encoded):
         same.setdefault(len(ids), []).append(i)

@@ -177,7 +177,8 @@ def run_checks(
             if findings[-1].level == WARN:
                 logger.warning(str(findings[-1]))
     warnings = sum(finding.level == WARN for finding in findings)
-    logger.info(f"preflight: {len(findings)} checks, {f'{warnings} of them warn' if warnings else 'all well'}")
+    seen = f"{warnings} of them warn" if warnings else "all well"
+    logger.info(f"preflight: {len(findings)} checks of settings and model, {seen}")
     return findings
 
 

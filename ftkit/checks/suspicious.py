@@ -111,7 +111,7 @@ def find_suspicious(
         return []
     given = np.array([names.index(labels[i]) for i in rows])
     few = len(rows) <= MOST_EMBEDDED and len(rows) * len(names) <= MOST_WEIGHED
-    vectors = embed(tuple(texts[i] for i in rows)) if few else None
+    vectors = embed([texts[i] for i in rows]) if few else None
     scores = judge_labels([normal[i] for i in rows], vectors, given, len(names), seed)
     odds = odds or (ODDS if vectors is None else ODDS_EMBEDDED)
     own = scores[np.arange(len(rows)), given].copy()

@@ -123,7 +123,7 @@ def check_sources(settings: Settings) -> None:
 def print_result(tuned) -> None:
     "Print the ladder, the verdicts, and where the files are"
     from ftkit.views.advice import advise_run
-    from ftkit.views.scores import describe_continued, describe_slices, ladder_rows
+    from ftkit.views.scores import describe_continued, describe_others, describe_slices, ladder_rows
 
     record, headline = tuned.record, tuned.task.headline
     print_lines(f"{'rung':<12} {headline:>8}   interval          seconds")
@@ -133,6 +133,8 @@ def print_result(tuned) -> None:
         print_lines(f"{row['rung']:<12} {score:>8}   {interval:<14} {row['seconds']:>10}")
     for rung, problem in record["unfitted"].items():
         print_lines(f"{rung:<12} could not be fitted ({problem})")
+    for line in describe_others(record):
+        print_lines(f"test    {line}")
     print_lines("", *(v["text"] for v in record["verdicts"]))
     if advice := advise_run(record, tuned.history, tuned.settings):
         print_lines("", *(f"try     {found}" for found in advice))

@@ -51,6 +51,7 @@ EMPTY = {
     "baselines": None,
     "unfitted": {},
     "verdicts": None,
+    "confidence": {},
     "looks": None,
     "leaks": None,
     "personal_data": None,

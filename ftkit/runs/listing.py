@@ -1,12 +1,37 @@
 "The runs of a folder as rows, for the command and the panel. Neither torch nor transformers is loaded."
 
 import logging
+from pathlib import Path
 
 from ftkit.errors import UserError
 from ftkit.intervals import Interval
-from ftkit.runs.folder import RunFolder
+from ftkit.runs.folder import RunFolder, list_runs
+from ftkit.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+
+def warn_about_other_rows(
+    root: Path,  # the folder of the runs
+    settings: Settings,  # of a new run
+    report: dict,  # of `load_data`, for it
+) -> None:
+    "Warn if the newest run with the same data settings had other test rows: the file was changed since"
+    section = settings.with_absolute_paths().section("data")
+    if not settings.train_file:
+        return
+    for run in reversed(list_runs(root)):
+        try:
+            data, same = run.record.get("data"), run.settings.with_absolute_paths().section("data") == section
+        except UserError:  # a damaged run says nothing
+            continue
+        if same and data:
+            if data["test"]["sha256"] != report["test"]["sha256"]:
+                logger.warning(
+                    f"test: not the test rows of run {run.path.name!r}, as the file has changed since: their scores "
+                    "cannot be compared. To see whether a change of the file helps, give both runs one --test_file."
+                )
+            return
 
 
 def summarise_runs(

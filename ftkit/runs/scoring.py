@@ -17,6 +17,7 @@ from ftkit.runs.folder import RunFolder, utc_now
 from ftkit.tasks.base import Task
 
 FEW_LEAKED = 0.01  # share of the test rows up to which the report alone says it
+HOW_TO_MEND = "ftkit check shows how to take them out"
 logger = logging.getLogger(__name__)
 
 
@@ -41,8 +42,10 @@ def score_run(
         baselines[rung.name] = {**task.score(rows, **keys), "seconds": rung.seconds}
         verdicts.append(task.compare(test, rows, ("fine-tuned", rung.name), **keys))
     scores = {split: task.score(rows, **keys) for split, rows in predictions.items()}
+    confidence = {split: task.mean_confidence(rows) for split, rows in predictions.items()}
     looks = count_look(run, sha256, "train")
-    run.update(metrics=scores, baselines=baselines, unfitted=unfitted, verdicts=verdicts, looks=looks)
+    found = {"metrics": scores, "baselines": baselines, "unfitted": unfitted, "verdicts": verdicts}
+    run.update(**found, confidence=confidence, looks=looks)
 
 
 def examine_rows(
@@ -57,20 +60,31 @@ def examine_rows(
     That is how many test rows are training rows too and what they add to the share of right ones, and the personal
     data and its placeholders in the training texts
     """
-    repeats = find_repeats(train, list(test["text"]))
-    leaked = test.reset_index(drop=True).index.isin([row for rows in repeats.leaks.values() for row in rows])
-    found = None if right is None else price(right, leaked, "fine-tuned", run.settings.confidence_level)
+    held_out = (run.read().get("data") or {}).get("held_out", [])
+    how = "Write group_near_duplicates = true" if "test" in held_out else HOW_TO_MEND
+    leaks = find_leaks(train, list(test["text"]), right, run.settings.confidence_level, how)
     personal = {
         "found": dict(Counter(hit.kind for hit in find_personal_data(written))),
         "placeholders": dict(Counter(kind for text in written for kind in find_placeholders(text))),
     }
-    if leaked.sum() > FEW_LEAKED * len(test):
-        cost, held_out = f": {found}" if found else "", (run.read().get("data") or {}).get("held_out", [])
-        how = "Write group_near_duplicates = true" if "test" in held_out else "ftkit check shows how to take them out"
-        count = f"{leaked.sum():,} of {len(test):,} test rows"
-        logger.warning(f"leak: {count} are training rows too, or nearly the same{cost}. {how}.")
-    leaks = {**repeats.count()[1], "price": asdict(found) if found else None}
     run.update(leaks=leaks, personal_data=personal)
+
+
+def find_leaks(
+    train: list[str],  # the training texts
+    test: list[str],  # the texts that a model is scored on
+    right: np.ndarray | None,  # whether each answer is right (rows,); None: nothing is priced
+    confidence_level: float = 0.95,  # of the price
+    how: str = HOW_TO_MEND,  # what to do
+) -> dict:
+    "Return how many test rows are training rows too, by kind, and their `price`. Warn if they are more than a few"
+    repeats = find_repeats(train, test)
+    leaked = np.isin(np.arange(len(test)), [row for rows in repeats.leaks.values() for row in rows])
+    found = None if right is None else price(right, leaked, "fine-tuned", confidence_level)
+    if leaked.sum() > FEW_LEAKED * len(test):
+        cost, count = f": {found}" if found else "", f"{leaked.sum():,} of {len(test):,} test rows"
+        logger.warning(f"leak: {count} are training rows too, or nearly the same{cost}. {how}.")
+    return {**repeats.count()[1], "price": asdict(found) if found else None}
 
 
 def count_look(

@@ -27,6 +27,7 @@ from ftkit.settings import Settings
 from ftkit.training.hardware import describe_machine
 
 RESERVED_BYTES = 100_000  # freed at the end, so that a run on a full disk can still record that it failed
+NOTHING_MADE = "stopped before the training began: no run was made, and there is nothing to resume."
 logger = logging.getLogger(__name__)
 
 
@@ -129,6 +130,7 @@ def create_run(
         with ignore_signals():
             session.lock.release()
             shutil.rmtree(run.path, ignore_errors=True)
+            logger.warning(NOTHING_MADE)
         raise
     return session
 

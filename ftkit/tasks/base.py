@@ -292,6 +292,13 @@ class Task:
         "Return what the report shows of this task alone"
         raise NotImplementedError
 
+    def mean_confidence(
+        self,
+        predictions: pd.DataFrame,  # from `predict`
+    ) -> float | None:
+        "Return the mean probability that the model gives to its own answers, 0 to 1. None: it gives none"
+        return None
+
     def right(
         self,
         predictions: pd.DataFrame,  # from `predict`

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from transformers import DataCollatorWithPadding
 
-from ftkit.metrics import compare, compute_metrics, score
+from ftkit.metrics import compare, compute_metrics, score, softmax
 from ftkit.model_init import load_model
 from ftkit.objective import RUNGS
 from ftkit.serving.predict import predict_rows, to_answer
@@ -70,6 +70,9 @@ class Classification(HeadTask):
 
     def right(self, predictions):
         return (predictions.predicted.astype(str) == predictions.label.astype(str)).to_numpy()
+
+    def mean_confidence(self, predictions):
+        return float(softmax(np.stack(predictions.logits)).max(-1).mean()) if len(predictions) else None
 
     def answer(self, model, tokenizer, texts, settings, progress=None):
         return predict_rows(model, tokenizer, texts, progress, max_seq_length=settings.max_seq_length)

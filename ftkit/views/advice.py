@@ -27,6 +27,7 @@ STUCK = 0.95  # of the loss of guessing
 FALL, RISE, HIGH_RISE = 0.05, 0.05, 0.2  # shares of the validation loss that count
 JUMP = 1.5  # times the loss at the start
 WIDE_GAP = 10  # points: test rows that cannot show it are too few
+SURER = 0.1  # by which the mean confidence lies above the share of right answers
 LONG = 60  # seconds of training that are worth saving
 BLIND = {"majority", "median"}  # rungs that do not read the text
 
@@ -368,6 +369,19 @@ def find_flattered(e: Evidence) -> tuple[str, str] | None:
     return seen, f"validation_size = {ENOUGH_TO_CHOOSE}" if more else "ftkit check FILE: are both kinds of rows alike?"
 
 
+def find_overconfidence(e: Evidence) -> tuple[str, str] | None:
+    name, score = e.record["headline"], ((e.record["metrics"] or {}).get("validation") or {}).get(e.record["headline"])
+    confidence = (e.record.get("confidence") or {}).get("validation")
+    if None in (score, confidence) or is_untrained(e):
+        return None
+    if confidence <= max(score["value"] + SURER, score["high"] or 0):
+        return None
+    seen = f"the mean confidence is {confidence:.2f}, and the {name} {score['value']:.2f} on validation rows"
+    if e.settings.metric_for_best_model != "loss" and find_rise(e):
+        return seen, "metric_for_best_model = loss, early_stopping_patience = 2"
+    return seen, "show no confidence, or divide the logits by a temperature (lesson 6)"
+
+
 def smallest_gap(
     rows: int,  # of a test
     level: float = 0.05,  # of the test
@@ -486,6 +500,14 @@ SYMPTOMS = [  # the most useful first
         f"{ENOUGH_TO_CHOOSE}, if the rows are held out, and no cap below it; believe the test score",
         "The best epoch is chosen on the validation rows. The fewer they are, the more luck is in their score.",
         find_flattered,
+    ),
+    Symptom(
+        "the confidence is too high",
+        f"on validation rows its mean is {100 * SURER:.0f} points above the accuracy, and above its interval",
+        "metric_for_best_model",
+        "loss with early_stopping_patience = 2; else divide the logits by the temperature of lesson 6",
+        "A model that repeats its training rows grows sure of all its answers, the wrong ones too.",
+        find_overconfidence,
     ),
     Symptom(
         "scores differ between seeds",

@@ -30,6 +30,16 @@ def describe_result(
     return [f"test {spell_metric(name)} {score}" for name, score in scores.items()]
 
 
+def describe_others(
+    record: dict,  # run.json of a scored run
+) -> list[str]:
+    "Return what a terminal shows besides the headline metric: averages, and the mean confidence if there is one"
+    found = [(name, Interval.from_record(v)) for name, v in leading(record["metrics"]["test"], record["headline"])[1:]]
+    lines = [f"{spell_metric(name)} {score}" for name, score in found if not name.startswith(("precision", "recall"))]
+    confidence = (record.get("confidence") or {}).get("test")
+    return lines if confidence is None else [*lines, f"mean confidence {confidence:.3f}"]
+
+
 def leading(
     scores: dict,  # of one split, from `Task.score`
     headline: str,  # the metric that leads

@@ -27,6 +27,7 @@ from ftkit.errors import RunFailed, UserError
 from ftkit.fine_tuning import TASKS, Run
 from ftkit.runs.checkpoints import find_newest
 from ftkit.runs.folder import RunFolder
+from ftkit.runs.session import NOTHING_MADE
 from ftkit.settings import CLASSIFICATION
 from survival.commands import COLUMNS, get_line, start_training
 
@@ -338,8 +339,8 @@ def test_terminated_run_resumes_identically(folder, start, ftkit, reference, mom
 def test_early_stop_leaves_nothing(folder, start, moment):
     process = start([(NO_RUN_YET[moment], 1)])
     assert wait_for_end(process, folder) == 130 and list((folder / "runs").rglob("*")) == []
-    *read, last = process.stderr.splitlines()
-    assert last == "ftkit: interrupted"
+    *read, why, last = process.stderr.splitlines()
+    assert why == NOTHING_MADE and last == "ftkit: interrupted"
     said = [line.split(":")[0] for line in read]
     told = ["train", "validation", "test", *TOKENS, "preflight", "forecast"]
     assert said == told[: len(said)] and len(said) not in (1, 2)

@@ -74,6 +74,13 @@ def with_scores(validation, test):
     return record
 
 
+def with_confidence(confidence, right, rows=100):
+    "A record with this mean confidence and this accuracy on validation rows"
+    record = with_scores((right, rows), (right, rows))
+    record["metrics"]["validation"]["accuracy"]["high"] = right / rows + 0.09
+    return {**record, "confidence": {"validation": confidence, "test": confidence}}
+
+
 def never(label, counts):
     "A record in which no validation row was given a label"
     record = make_record()
@@ -232,6 +239,13 @@ PLANTED = {  # what was planted: symptom, record, history, keys, the change that
         {},
         "ftkit check FILE: are both kinds of rows alike?",
     ),
+    "too sure": (
+        11,
+        with_confidence(0.97, 70),
+        HEALTHY,
+        {},
+        "show no confidence, or divide the logits by a temperature (lesson 6)",
+    ),
     "padding": (
         9,
         with_rows("train", tokens=800 * 20),
@@ -243,6 +257,9 @@ PLANTED = {  # what was planted: symptom, record, history, keys, the change that
 ALLOWED = {  # healthy runs that look a little like ill ones
     "plain": (make_record(), HEALTHY, {}),
     "a little flattered": (with_scores((38, 48), (66, 96)), HEALTHY, {}),
+    "sure, and right": (with_confidence(0.97, 90), HEALTHY, {}),
+    "too sure, but not by much": (with_confidence(0.79, 70), HEALTHY, {}),
+    "an old record without a confidence": ({**with_confidence(0.97, 70), "confidence": {}}, HEALTHY, {}),
     "no log": (make_record(), [], {}),
     "another task's loss": (make_record(expected_loss=None), STUCK, {}),
     "rise without learning": (make_record(best={"step": 20}), write_log([0.4] * 30, [0.5, 0.4, 0.6]), {}),
@@ -303,6 +320,14 @@ def test_more_epochs_are_not_advised_while_it_memorises():
     record = {**never("bad", {"bad": 400, "good": 400}), "best": {"step": 20}}
     changes = [advice.change for advice in advise_run(record, RISING, Settings())]
     assert changes == ["num_train_epochs = 2, then more rows", "more training rows with it"]
+
+
+def test_too_sure_while_validation_loss_rises():
+    changes = [advice.change for advice in advise_run(with_confidence(0.97, 70), RISING, Settings())]
+    assert changes[1:] == ["metric_for_best_model = loss, early_stopping_patience = 2"] and len(changes) == 2
+    by_loss = Settings(metric_for_best_model="loss")
+    changes = [advice.change for advice in advise_run(with_confidence(0.97, 70), RISING, by_loss)]
+    assert changes[-1].startswith("show no confidence")
 
 
 def test_advised_settings_can_be_written():

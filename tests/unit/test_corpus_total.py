@@ -1,9 +1,10 @@
 "The corpus as a whole: every kind has its cases, and none ended in another way than it should."
 
+import pytest
 import test_corpus_commands
 import test_corpus_labels
 import test_corpus_text
-from corpus import COUNTS
+from corpus import CHECK_KEYS, COUNTS, run_check, write
 
 TABLES = [
     *test_corpus_text.ENCODINGS,
@@ -26,8 +27,20 @@ def test_every_kind_has_cases():
         assert len(cases) >= 3, kind
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case", [case for case in TABLES if case.rows is not None], ids=lambda c: f"{c.kind} {c.name}"
+)
+def test_doctor_judges_the_rows_of_every_file(case, tmp_path, capsys):
+    keys = {k: v for k, v in case.keys.items() if k in CHECK_KEYS}
+    code, result, err = run_check(write(case, tmp_path), capsys, judged=True, **keys)
+    assert code in (0, 3) and not err and result["findings"] is not None
+
+
 def test_none_is_silently_wrong(request):
-    corpus = [item for item in request.session.items if "test_corpus_" in item.nodeid]
+    corpus = [
+        item for item in request.session.items if "test_corpus_" in item.nodeid and not item.get_closest_marker("slow")
+    ]
     passed = sum(sum(outcomes.values()) for outcomes in COUNTS.values())
     alone = len({item.path.name for item in corpus}) < 5 or hasattr(request.config, "workerinput")
     failed = [kind for kind in KINDS if not alone and sum(COUNTS.get(kind, {}).values()) < 3]

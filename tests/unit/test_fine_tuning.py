@@ -1,6 +1,9 @@
 "Whole runs: what they learn, what they keep, what changes their weights."
 
+import random
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import quick_settings, small_dataset
@@ -8,8 +11,10 @@ from conftest import quick_settings, small_dataset
 from ftkit.data import load_data
 from ftkit.fine_tuning import fine_tune
 from ftkit.metrics import softmax
+from ftkit.runs.session import NOTHING_MADE
 from ftkit.settings import Settings
 from ftkit.views.errors import error_table
+from ftkit.views.scores import describe_others
 
 README = {"max_train_samples": 600, "num_train_epochs": 2, "per_device_train_batch_size": 16}
 
@@ -100,6 +105,66 @@ def test_leak_is_said_after_the_training(tiny, tmp_path, caplog):
     with caplog.at_level("WARNING", "ftkit"):
         fine_tune(quick_settings(tiny, baselines=[], preflight="false"), splits, tmp_path, "x")
     assert "leak: 18 of 18 test rows are training rows too" in caplog.text and "ftkit check shows how" in caplog.text
+
+
+def random_rows(n: int = 90) -> pd.DataFrame:
+    "Rows whose texts have nothing in common"
+    rng = random.Random(0)
+    words = lambda: " ".join("".join(rng.sample("abcdefghijklmnop", 6)) for _ in range(6))
+    return pd.DataFrame({"text": [words() for _ in range(n)], "label": [("bad", "good")[i % 2] for i in range(n)]})
+
+
+def test_leak_is_said_by_evaluate(tiny, tmp_path, caplog):
+    rows = random_rows()
+    rows.to_csv(tmp_path / "mine.csv", index=False)
+    run = fine_tune(quick_settings(tiny, train_file=str(tmp_path / "mine.csv")), runs_dir=tmp_path, name="x")
+    known = set(run.predictions.text)
+    trained = rows[~rows.text.isin(known)].head(20)
+    fresh = rows[rows.text.isin(known)].head(10)
+    caplog.clear()
+    assert sum(n for kind, n in run.evaluate(fresh)["leaks"].items() if kind != "price") == 0 and not caplog.text
+    leaks = run.evaluate(pd.concat([trained, fresh]))["leaks"]
+    assert leaks["exact"] == 20 and "leak: 20 of 30 test rows are training rows too" in caplog.text
+    assert run.evaluate()["leaks"] == run.record["leaks"]
+    rows.head(60).to_csv(tmp_path / "mine.csv", index=False)
+    assert run.evaluate(trained)["leaks"] is None  # the file is another one now
+
+
+def test_changed_file_has_other_test_rows(tiny, tmp_path, caplog):
+    rows, file = random_rows(), tmp_path / "mine.csv"
+    rows.to_csv(file, index=False)
+    settings = quick_settings(tiny, train_file=str(file))
+    fine_tune(settings, runs_dir=tmp_path, name="a")
+    fine_tune(settings, runs_dir=tmp_path, name="b")
+    assert "not the test rows" not in caplog.text
+    rows.loc[:20, "label"] = "good"
+    rows.to_csv(file, index=False)
+    fine_tune(settings, runs_dir=tmp_path, name="c")
+    assert "test: not the test rows of run 'b', as the file has changed since" in caplog.text
+    caplog.clear()
+    fine_tune(settings.replace(seed=7), runs_dir=tmp_path, name="d")
+    assert "not the test rows" not in caplog.text
+
+
+def test_stop_before_the_training_is_said(tiny, tmp_path, caplog, monkeypatch):
+    def interrupted(*args, **keys):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ftkit.fine_tuning.run_trial", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(quick_settings(tiny), small_dataset(), tmp_path, "x")
+    assert caplog.messages[-1] == NOTHING_MADE and not (tmp_path / "x").exists()
+
+
+def test_confidence_is_kept(tiny, tmp_path):
+    run = fine_tune(quick_settings(tiny), small_dataset(), tmp_path, "x")
+    for split, mean in run.record["confidence"].items():
+        logits = np.stack(run.predictions[run.predictions.split == split].logits)
+        assert mean == pytest.approx(softmax(logits).max(-1).mean())
+    assert describe_others(run.record) == [
+        f"macro F1 {run.metrics['test']['f1_macro']}",
+        f"mean confidence {run.record['confidence']['test']:.3f}",
+    ]
 
 
 def test_time_of_all_sessions_counts(tiny, tmp_path, monkeypatch):
