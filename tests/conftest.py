@@ -87,6 +87,12 @@ def tiny(tmp_path_factory):
     return str(tiny_gpt2(tmp_path_factory.mktemp("tiny-gpt2")))
 
 
+def mark_slow(values, fast=()) -> list:
+    "Return the parameters of a test. What is not in `fast` repeats what that shows, and is left to `make slow`"
+    slow = pytest.mark.slow
+    return [v if v in fast else pytest.param(*(v if isinstance(v, tuple) else [v]), marks=slow) for v in values]
+
+
 def small_rows(n: int = 60) -> list[dict]:
     "Rows of three labels, every text different"
     texts = {"bad": BAD, "flat": FLAT, "good": GOOD}
@@ -154,7 +160,7 @@ def train_small_run(folder: Path, ftkit) -> None:
         "run": "small",
     }
     flags = [word for key, value in keys.items() for word in (f"--{key}", value)]
-    done = ftkit("train", *flags, "--json", cwd=folder, env={})
+    done = ftkit("train", *flags, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "record.json").write_text(done.stdout, encoding="utf-8")
 

@@ -5,6 +5,7 @@ import os
 import shutil
 
 import pytest
+from conftest import mark_slow
 from runs import SHORT_ROWS, TASK, only_classification, read_fingerprint
 
 import ftkit.fine_tuning
@@ -37,8 +38,6 @@ FAULTS = {  # where, the name that is replaced, what it raises, the step that th
 
 FAST = {
     "the model cannot predict",
-    "a comparison fails",
-    "the card cannot be written",
     "the disk is full at the report",
     "an interrupt while it scores",
 }
@@ -62,7 +61,7 @@ def forbid_training(monkeypatch):
     monkeypatch.setattr(ftkit.fine_tuning, "train_with_retry", raise_it(AssertionError("trained again")))
 
 
-@pytest.mark.parametrize("fault", [f if f in FAST else pytest.param(f, marks=pytest.mark.slow) for f in FAULTS])
+@pytest.mark.parametrize("fault", mark_slow(FAULTS, FAST))
 def test_fault_after_training_is_repaired(settings, tmp_path, monkeypatch, reference_run, fault):
     owner, name, error, step = FAULTS[fault]
     reference = reference_run(settings, SHORT_ROWS)
@@ -109,7 +108,7 @@ def test_evaluate_again_repeats_all_but_the_training(settings, tmp_path, monkeyp
     assert all((again.path / name).is_file() for name in ("report.html", "model/README.md"))
 
 
-@pytest.mark.parametrize("method", ["lora", "head" if TASK == CLASSIFICATION else "top_k"])
+@pytest.mark.parametrize("method", mark_slow(["lora", "head" if TASK == CLASSIFICATION else "top_k"], fast=["lora"]))
 def test_partly_trained_model_is_evaluated_again(settings, tmp_path, monkeypatch, method):
     tuned = fine_tune(settings.replace(method=method), SHORT_ROWS, tmp_path, "x")
     before = tuned.metrics
@@ -118,6 +117,7 @@ def test_partly_trained_model_is_evaluated_again(settings, tmp_path, monkeypatch
     assert tuned.metrics == before and tuned.status == "finished"
 
 
+@pytest.mark.slow
 def test_other_model_in_the_folder_is_not_evaluated_again(settings, tmp_path):
     tuned = fine_tune(settings, SHORT_ROWS, tmp_path, "x")
     other = fine_tune(settings.replace(seed=1), SHORT_ROWS, tmp_path, "y")
@@ -128,6 +128,7 @@ def test_other_model_in_the_folder_is_not_evaluated_again(settings, tmp_path):
     assert tuned.record == before
 
 
+@pytest.mark.slow
 def test_run_without_model_is_not_evaluated_again(settings, tmp_path, interrupt_run):
     run = interrupt_run(tmp_path, settings, SHORT_ROWS, 9)
     with pytest.raises(UserError, match="no model yet"):

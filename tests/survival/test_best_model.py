@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import mark_slow
 from runs import ROWS, SHORT_ROWS, TASK, only_classification, read_fingerprint
 from transformers import TrainerCallback
 
@@ -43,7 +44,7 @@ def test_best_model_is_recorded_one(settings, reference_run):
 
 
 @pytest.mark.fault("best model")
-@pytest.mark.parametrize("happened", [pytest.param("killed", marks=pytest.mark.slow), "moved", "deleted"])
+@pytest.mark.parametrize("happened", mark_slow(["killed", "moved", "deleted"], fast=["deleted"]))
 def test_resumed_run_keeps_best_model(tmp_path, capsys, reference, interrupt_run, happened):
     run = interrupt_run(tmp_path / "a")
     best = json.loads((find_newest(run.path / "checkpoints")[0] / "manifest.json").read_text())["best"]
@@ -58,6 +59,7 @@ def test_resumed_run_keeps_best_model(tmp_path, capsys, reference, interrupt_run
     assert (message in capsys.readouterr().err) == (happened == "deleted")
 
 
+@pytest.mark.slow
 @only_classification
 @pytest.mark.fault("best model")
 def test_first_equal_epoch_is_best(settings, tmp_path):
@@ -66,7 +68,7 @@ def test_first_equal_epoch_is_best(settings, tmp_path):
 
 
 @pytest.mark.fault("best model")
-@pytest.mark.parametrize("how", ["deleted", "damaged"])
+@pytest.mark.parametrize("how", mark_slow(["deleted", "damaged"], fast=["deleted"]))
 def test_lost_best_checkpoint_raises(settings, tmp_path, monkeypatch, how):
     class Vandal(TrainerCallback):
         def on_save(self, args, state, control, **kwargs):
@@ -93,6 +95,7 @@ def test_nan_metric_raises(settings, tmp_path, monkeypatch):
         fine_tune(settings, ROWS, tmp_path, "x")
 
 
+@pytest.mark.slow
 @only_classification
 @pytest.mark.fault("best model")
 def test_best_step_is_always_saved(short_settings, tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import mark_slow
 from runs import ROWS, SHORT_ROWS, act_at_step, read_files, read_fingerprint, read_losses
 
 import ftkit.training.callbacks
@@ -38,8 +39,8 @@ SHARES = [0, 0.001, 0.1, 0.3, 0.34, 0.5, 0.8, 0.95, 0.99, 0.999]
 
 
 @pytest.mark.fault("disk full")
-@pytest.mark.parametrize("asked", [True, False], ids=["asked before", "found while writing"])
-@pytest.mark.parametrize("share", [s if s == 0.5 else pytest.param(s, marks=pytest.mark.slow) for s in SHARES])
+@pytest.mark.parametrize("asked", mark_slow([True, False], fast=[False]), ids=["asked before", "found while writing"])
+@pytest.mark.parametrize("share", mark_slow(SHARES, fast=[0.5]))
 def test_full_disk_loses_nothing(settings, disk, monkeypatch, capsys, reference, share, asked):
     def act(trainer, step):
         before.update(read_files(disk / "x/checkpoints", folders=False))
@@ -68,6 +69,7 @@ def test_full_disk_loses_nothing(settings, disk, monkeypatch, capsys, reference,
     assert read_losses(run) == reference["losses"]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("disk full")
 def test_full_disk_refuses_resume(disk, reference, interrupted_runs, settings):
     run = Run(disk / "x")
@@ -96,6 +98,7 @@ def test_small_disk_is_reported_early(settings, disk):
     assert Run.load("x", disk).history == []
 
 
+@pytest.mark.slow
 @pytest.mark.fault("disk full")
 def test_file_size_limit_loses_nothing(settings, tmp_path, monkeypatch, reference):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)

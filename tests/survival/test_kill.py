@@ -22,7 +22,7 @@ VARIANTS = {
     "ten steps a log line": ["--logging_steps", 10],
 }
 KILLED_AT = {"first epoch": 5, "second epoch": 14, "after a save": 0}  # of 9 steps each
-FAST = {("grouped", "second epoch"), ("lora", "second epoch")}
+FAST = {("lora", "second epoch")}
 SLOW = pytest.mark.slow
 
 

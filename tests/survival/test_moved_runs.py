@@ -89,6 +89,7 @@ def test_copied_run_is_independent(public_folder, stopped_run, finished_run, tmp
     assert read_fingerprint(path) == read_fingerprint(finished_run) and read_files(first, times=True) == before
 
 
+@pytest.mark.slow
 def test_moved_rows_are_reported(public_folder, stopped_run, finished_run, tmp_path):
     path = shutil.copytree(stopped_run, tmp_path / "run")
     ini = path / "settings.ini"
@@ -138,6 +139,7 @@ def test_run_in_odd_folder_resumes(public_folder, public_base, tmp_path, place):
     ).settings.train_file == str(there / "mine.csv")
 
 
+@pytest.mark.slow
 def test_uncounted_look_fails_no_training(public_folder, public_base):
     (public_folder / "uncounted/test_looks.jsonl").mkdir(parents=True)
     process = start_training(public_folder, public_base, "run", "--num_train_epochs", 1, "--runs_dir", "uncounted")

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from conftest import mark_slow
 from runs import ROWS, act_at_step, only_classification, read_losses
 
 import ftkit.tasks.classification
@@ -41,7 +42,7 @@ def poison_loss(trainer, loss, value):
 @pytest.mark.fault("not finite")
 @pytest.mark.parametrize(
     "what",
-    ["loss", "gradient", *(pytest.param(what, marks=pytest.mark.slow) for what in ("infinite loss", "weights"))],
+    mark_slow(["loss", "gradient", "infinite loss", "weights"], fast=["loss", "gradient"]),
 )
 @pytest.mark.parametrize("clipping", [1.0, pytest.param(0.0, marks=pytest.mark.slow)])
 def test_not_finite_step_stops_run(settings, tmp_path, monkeypatch, what, clipping):

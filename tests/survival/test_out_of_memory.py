@@ -98,6 +98,7 @@ def test_oversized_row_names_remedies(settings, tmp_path, monkeypatch):
     assert Run.load("x", tmp_path).status == "failed"
 
 
+@pytest.mark.slow
 def test_evaluation_resumes_in_smaller_batches(settings, tmp_path, monkeypatch, reference):
     plain = OrderedTrainer.prediction_step
 
@@ -111,6 +112,7 @@ def test_evaluation_resumes_in_smaller_batches(settings, tmp_path, monkeypatch, 
     assert [found[key] for key in ("weights", "losses")] == [reference[key] for key in ("weights", "losses")]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("out of memory")
 def test_memory_shortage_keeps_checkpoints(short_settings, tmp_path, monkeypatch, reference_run, interrupt_run):
     reference = reference_run(short_settings, SHORT_ROWS)

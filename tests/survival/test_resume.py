@@ -33,6 +33,7 @@ def stop_in(monkeypatch, name, how=KeyboardInterrupt):
     monkeypatch.setattr(module, name, raised)
 
 
+@pytest.mark.slow
 @only_classification
 @pytest.mark.fault("killed")
 def test_early_stopped_run_stays_ended(short_settings, tmp_path, monkeypatch):
@@ -53,6 +54,7 @@ def test_early_stopped_run_stays_ended(short_settings, tmp_path, monkeypatch):
     assert resumed == read_fingerprint(reference) and seen == [1, 0.5]
 
 
+@pytest.mark.slow
 def test_added_patience_starts_counting(short_settings, tmp_path, interrupt_run):
     run = interrupt_run(tmp_path, short_settings, SHORT_ROWS, 9)
     (run.path / "settings.ini").write_text(short_settings.replace(early_stopping_patience=9).to_ini())
@@ -190,6 +192,7 @@ def test_two_writers_mix_no_rows(tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.fault("hostile files")
 def test_linked_looks_are_not_followed(short_settings, tmp_path, reference_run):
     run = Run(shutil.copytree(reference_run(short_settings, SHORT_ROWS).path, tmp_path / "theirs/x"))

@@ -12,12 +12,10 @@ import sys
 import termios
 from functools import partial
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from conftest import assemble, small_rows, write_csv
-from nbclient import NotebookClient
 
 from ftkit import trainer
 from ftkit.data import load_data
@@ -129,6 +127,7 @@ def train_by_hand(settings, runs_dir, before):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys", [pytest.param(keys, marks=marks, id=name) for name, (keys, marks) in IRRELEVANT.items()]
 )
@@ -136,6 +135,7 @@ def test_other_settings_keep_weights(settings, reference, tmp_path, keys):
     assert read_weights(fine_tune(settings.replace(**keys), runs_dir=tmp_path)) == reference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "share", [pytest.param(0, marks=slow, id="after epochs alone"), pytest.param(1e9, id="after every step")]
 )
@@ -227,6 +227,9 @@ def test_script_matches_command(folder, reference):
 @slow
 def test_notebook_matches_command(folder, reference):
     cells = [STRAY, TRAIN.format(name="notebook-1"), STRAY, TRAIN.format(name="notebook-2")]
+    import nbformat  # imported late: with it comes a parser's grammar, which takes seconds
+    from nbclient import NotebookClient
+
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     NotebookClient(
         notebook, timeout=200, kernel_name="python3", resources={"metadata": {"path": str(folder)}}

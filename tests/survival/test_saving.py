@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from conftest import mark_slow
 from runs import ROWS, SHORT_ROWS, act_at_step, raise_at_step, read_fingerprint
 
 import ftkit.training.callbacks
@@ -19,6 +20,7 @@ def saves(monkeypatch):
     return steps
 
 
+@pytest.mark.slow
 def test_saving_share_limits_checkpoints(settings, tmp_path, monkeypatch, saves):
     settings = settings.replace(num_train_epochs=1)
     fine_tune(settings, ROWS, tmp_path, "few")
@@ -30,7 +32,7 @@ def test_saving_share_limits_checkpoints(settings, tmp_path, monkeypatch, saves)
 
 
 @pytest.mark.fault("stopped")
-@pytest.mark.parametrize("step", [12, *(pytest.param(step, marks=pytest.mark.slow) for step in (13, 36))])
+@pytest.mark.parametrize("step", mark_slow([12, 13, 36]))
 def test_epoch_end_stop_keeps_evaluation(settings, tmp_path, monkeypatch, reference, step):
     with monkeypatch.context() as patch:
         patch.setattr(ftkit.training.callbacks, "SAVING_SHARE", 1e9)

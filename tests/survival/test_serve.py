@@ -11,6 +11,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from conftest import mark_slow
 from serving import HEAD, Server, serving, wait_until
 
 MOST_GROWTH = 50_000_000  # bytes
@@ -225,7 +226,9 @@ def fill_quickly():
 
 
 @pytest.mark.fault("exit status")
-@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    "number, code", mark_slow([(signal.SIGTERM, 143), (signal.SIGINT, 130)], fast=[(signal.SIGTERM, 143)])
+)
 def test_a_signal_lets_what_is_asked_be_answered(trained, number, code):
     with serving(trained[0], before=answer_slowly) as server:
         found = []

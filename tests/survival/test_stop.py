@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import small_rows, write_csv
+from conftest import mark_slow, small_rows, write_csv
 from processes import Command
 from runs import TASK, make_flags, read_fingerprint, wait_for
 
@@ -142,7 +142,7 @@ TWICE = {
         ("ftkit.runs.session.find_newest", 1),
     ],
 }
-FAST = {"a checkpoint gets its name", "the model is saved"}
+FAST = {"a checkpoint gets its name"}
 TERMINATED = [
     "a step within an epoch",
     "a later evaluation",
@@ -311,7 +311,7 @@ def check_resume(ftkit, folder, path):
 
 
 @pytest.mark.fault("stopped")
-@pytest.mark.parametrize("moment", [m if m in FAST else pytest.param(m, marks=pytest.mark.slow) for m in MOMENTS])
+@pytest.mark.parametrize("moment", mark_slow(MOMENTS, FAST))
 def test_stopped_run_resumes_identically(folder, start, ftkit, reference, moment):
     check_stopped(start(MOMENTS[moment]), folder)
     check_resume(ftkit, folder, reference())
@@ -543,9 +543,7 @@ KILLED = [
 
 
 @pytest.mark.fault("exit status")
-@pytest.mark.parametrize(
-    "end", [e if e == "a fault in judging" else pytest.param(e, marks=pytest.mark.slow) for e in ENDS]
-)
+@pytest.mark.parametrize("end", mark_slow(ENDS, fast=["a fault in judging"]))
 def test_every_end_has_exit_code(folder, start, ftkit, reference, end):
     chain, code, status, reason, last = ENDS[end]
     process = start(chain)
@@ -574,9 +572,7 @@ def test_late_input_error_leaves_nothing(folder, start):
 
 
 @pytest.mark.fault("exit status")
-@pytest.mark.parametrize(
-    "moment", [m if m == "the judging" else pytest.param(m, marks=pytest.mark.slow) for m in KILLED]
-)
+@pytest.mark.parametrize("moment", mark_slow(KILLED))
 def test_killed_run_is_failed(folder, start, ftkit, reference, capsys, moment):
     assert start([(*link, KILL)[:3] for link in MOMENTS[moment]]).wait(60) == -KILL
     assert read_record(folder)["status"] == "running"

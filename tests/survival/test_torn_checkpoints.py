@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import small_rows, write_csv
+from conftest import mark_slow, small_rows, write_csv
 from processes import Command
 from runs import read_fingerprint
 
@@ -54,11 +54,6 @@ LOGS = {
     "a line that is no row": lambda log: log + b"7\n",
 }
 POINTS = 46  # before each operation of a save, and after the last
-
-
-def mark_slow(values, fast=()):
-    "What is not in `fast` is slow"
-    return [v if v in fast else pytest.param(*(v if isinstance(v, tuple) else [v]), marks=slow) for v in values]
 
 
 def quiet_training(change=setattr):
@@ -220,6 +215,7 @@ def test_killed_save_resumes(settings, tmp_path, check_resume, point):
     check_resume(run, best.name)
 
 
+@pytest.mark.slow
 @torn
 @pytest.mark.parametrize(
     "operation", mark_slow(["open .manifest.json", "os.rmdir step-15", "os.rename step-15"], fast=["os.rmdir step-15"])
@@ -243,6 +239,7 @@ def test_truncated_file_is_skipped(run, check_resume, file, share):
     check_resume(run, BEST, f"{NEWEST} was skipped: {describe_damage(file)}")
 
 
+@pytest.mark.slow
 @torn
 @pytest.mark.parametrize("name", mark_slow(["step-999", "step-16", "step-18"], fast=["step-999"]))
 def test_renamed_copy_is_skipped(run, check_resume, name):

@@ -44,6 +44,7 @@ def judge(folder):
     return str(folder / "f.jsonl")
 
 
+@pytest.mark.slow
 @only_classification
 @pytest.mark.fault("killed")
 @pytest.mark.parametrize("method", [pytest.param("full", marks=pytest.mark.slow), "lora"])
@@ -64,6 +65,7 @@ def test_continued_run_resumes_identically(parent, tmp_path, monkeypatch, method
     assert ours == theirs
 
 
+@pytest.mark.slow
 @only_classification
 @pytest.mark.fault("killed")
 def test_verdict_is_made_up_for(parent, tmp_path, monkeypatch):
@@ -98,6 +100,7 @@ def die_while_replacing():
     os.replace = replace
 
 
+@pytest.mark.slow
 @pytest.mark.fault("killed")
 def test_killed_promotion_changes_nothing(two_runs):
     assert Command("promote", "a", "--force", cwd=two_runs).wait() == 0

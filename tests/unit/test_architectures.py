@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import transformers
 from architectures import KINDS, make_base
-from conftest import BAD, FLAT, GOOD, ROOT, small_rows, write_csv
+from conftest import BAD, FLAT, GOOD, ROOT, mark_slow, small_rows, write_csv
 from datasets import Dataset
 from packaging.version import Version
 from runs import read_fingerprint, stop_in_second_epoch
@@ -37,7 +37,8 @@ REFUSED = {  # (kind, method) -> what the message must hold: a regex
 LIMITS = {"xlnet": None, "t5": None}  # the other kinds: 512, also those whose configuration says 514
 TRIED = [method for method in METHODS if method != "qlora"]  # which needs a GPU: see the tests at the end
 PAIRS = [(kind, method) for kind in KINDS for method in TRIED]
-QUICK = {(kind, TRIED[i % len(TRIED)]) for i, kind in enumerate(KINDS)}  # the methods take turns
+ALIKE = ("distilbert", "roberta", "mpnet", "llama", "qwen", "gpt2")  # trained as others are: with `make slow`
+QUICK = {(kind, TRIED[i % len(TRIED)]) for i, kind in enumerate(KINDS) if kind not in ALIKE}  # methods take turns
 MIXED_TEXTS = [
     "no",
     GOOD,
@@ -169,9 +170,7 @@ RESUMED = [(kind, method) for kind in KINDS for method in ("full", "ia3")]
 
 
 @pytest.mark.fault("killed")
-@pytest.mark.parametrize(
-    "kind, method", [("bert", "prompt"), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in RESUMED)]
-)
+@pytest.mark.parametrize("kind, method", mark_slow([("bert", "prompt"), *RESUMED], fast=[("bert", "prompt")]))
 def test_stopped_run_resumes_to_same_weights(make_settings, tmp_path, monkeypatch, kind, method):
     settings = make_settings(kind, method, num_train_epochs=2, dropout=0.1, save_total_limit=20)
     reference = read_fingerprint(fine_tune(settings, runs_dir=tmp_path / "reference", name="x"))

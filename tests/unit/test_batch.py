@@ -7,7 +7,7 @@ import signal
 from functools import partial
 
 import pytest
-from conftest import BAD, FLAT, GOOD
+from conftest import BAD, FLAT, GOOD, mark_slow
 from processes import Command
 
 import ftkit.serving.predict
@@ -180,9 +180,7 @@ def test_awkward_text_is_one_row(tmp_path, text, kind):
 
 
 @pytest.mark.fault("predict")
-@pytest.mark.parametrize(
-    "moment", [m if m == "while it writes" else pytest.param(m, marks=pytest.mark.slow) for m in ENDS]
-)
+@pytest.mark.parametrize("moment", mark_slow(ENDS, fast=["while it writes"]))
 def test_killed_predict_keeps_old_file(trained, whole, tmp_path, moment):
     out = tmp_path / "out.jsonl"
     out.write_text("from before\n")

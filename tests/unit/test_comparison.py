@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import small_rows, write_csv
+from conftest import mark_slow, small_rows, write_csv
 
 from ftkit.cli.main import main
 from ftkit.errors import UserError
@@ -94,7 +94,7 @@ def test_changed_seed_is_named(copied):
     )
 
 
-@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("split", mark_slow(["train", "validation", "test"], fast=["train"]))
 def test_changed_rows_are_named(folder, copied, tmp_path, capsys, split):
     text = (folder / f"{split}.csv").read_text()
     (tmp_path / "other.csv").write_text(text.replace("lovely", "awful", 1))
@@ -162,6 +162,7 @@ def test_killed_run_is_compared(copied):
     )
 
 
+@pytest.mark.slow
 def test_sparse_record_is_compared(copied):
     def little(record):
         for key in ("versions", "machine", "data", "metrics", "weights"):

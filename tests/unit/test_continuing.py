@@ -85,6 +85,7 @@ def test_grown_feedback_changes_no_rerun(first, tmp_path, capsys):
     assert "continues second from its weights" in said and "have now chosen between 4 runs" in said
 
 
+@pytest.mark.slow
 def test_base_is_started_from(first):
     second = fine_tune(continue_from=first, start="base", name="second")
     assert second.record["weights"] == first.record["weights"]
@@ -167,6 +168,7 @@ def test_rows_from_python_are_passed_again(tmp_path, tiny):
     assert second.record["continued"]["verdict"]
 
 
+@pytest.mark.slow
 def test_run_outlives_the_one_it_continues(first, caplog):
     second = fine_tune(continue_from=first, name="second")
     told = second.record["continued"]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import quick_settings, small_dataset
+from conftest import mark_slow, quick_settings, small_dataset
 
 from ftkit.data import load_data
 from ftkit.fine_tuning import fine_tune
@@ -34,7 +34,10 @@ def test_starter_beats_tfidf(tmp_path):
     assert run.metrics["test"]["accuracy"].low > run.baselines["tfidf"]["accuracy"].value
 
 
-@pytest.mark.parametrize("strategy", ["random", "group_by_length", "sequential"])
+STRATEGIES = ["random", "group_by_length", "sequential"]
+
+
+@pytest.mark.parametrize("strategy", mark_slow(STRATEGIES, fast=["group_by_length"]))
 def test_predictions_keep_row_order(tiny, tmp_path, strategy):
     data, _ = load_data(small_dataset())
     run = fine_tune(quick_settings(tiny, train_sampling_strategy=strategy), small_dataset(), tmp_path, "x")
@@ -62,7 +65,7 @@ def test_weights_ignore_evaluation_and_random_state(tiny, tmp_path):
     assert final("e", load_best_model_at_end=False, seed=1) != wanted
 
 
-@pytest.mark.parametrize("method", ["lora", "top_k", "head"])
+@pytest.mark.parametrize("method", mark_slow(["lora", "top_k", "head"], fast=["lora"]))
 def test_every_method_saves_a_model(tiny, tmp_path, method):
     run = fine_tune(quick_settings(tiny, method=method, top_k_layers=1), small_dataset(), tmp_path, "x")
     assert (run.path / "model/model.safetensors").is_file() and not (

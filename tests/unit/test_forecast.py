@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from conftest import quick_settings, small_dataset, small_rows, write_csv
+from conftest import mark_slow, quick_settings, small_dataset, small_rows, write_csv
 from transformers import GPT2Config, LlamaConfig
 
 from ftkit.errors import UserError
@@ -68,7 +68,10 @@ def test_batches_are_counted_as_the_trainer_does(keys, batches, updates, evaluat
     assert count_evaluations(updates, args) == evaluations
 
 
-@pytest.mark.parametrize("keys", [{}, {"gradient_accumulation_steps": 4}, {"num_train_epochs": 1.5}])
+ACCUMULATED = {"gradient_accumulation_steps": 4}
+
+
+@pytest.mark.parametrize("keys", mark_slow([{}, ACCUMULATED, {"num_train_epochs": 1.5}], fast=[ACCUMULATED]))
 def test_updates_are_those_of_the_training(tiny, tmp_path, keys):
     settings = quick_settings(tiny, **keys)
     run = fine_tune(settings, small_dataset(), tmp_path, "x")
@@ -131,6 +134,7 @@ def test_training_ends_at_its_time_limit(tiny, tmp_path, keys):
     assert f"time limit, after step {last} of 45000" in (run.path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_time_of_a_resumed_run_counts(tiny, tmp_path, monkeypatch):
     from runs import raise_at_step
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import transformers
 from architectures import make_base
+from conftest import mark_slow
 from markupsafe import Markup, escape
 from processes import Command
 from runs import PRECISION, make_flags, read_fingerprint, signal_at, stop_in_second_epoch
@@ -327,9 +328,7 @@ def test_plain_text_is_continued(run_form, monkeypatch):
 # --- forms of rows ---
 
 
-@pytest.mark.parametrize(
-    "form", [f if f in ("openai", "plain") else pytest.param(f, marks=pytest.mark.slow) for f in FORMS]
-)
+@pytest.mark.parametrize("form", mark_slow(FORMS, fast=["openai", "plain"]))
 def test_every_form_trains(run_form, form):
     run, file = run_form(form)
     assert run.status == "finished" and run.metrics["test"]["loss"].n == 4
@@ -556,7 +555,7 @@ def test_two_tokenizers_compare_no_losses(tuned, tiny, quick, tmp_path):
 
 @pytest.mark.parametrize(
     "method",
-    ["lora", *(pytest.param(m, marks=pytest.mark.slow) for m in ("full", "ia3", "prefix", "prompt", "top_k"))],
+    mark_slow(["lora", "full", "ia3", "prefix", "prompt", "top_k"], fast=["lora"]),
 )
 def test_every_method_is_reopened(quick, tmp_path, method):
     keys = {"num_virtual_tokens": 4, "top_k_layers": 1, "baselines": ["zero_shot"]}

@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
+from fastcore.nbio import read_nb
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = sorted((ROOT / "nbs").glob("[01]*.ipynb"))
@@ -17,7 +17,7 @@ MOST_MINUTES = 15
 
 def read_lesson(path):
     "Return the cells of the lesson, and those below that show how it is built"
-    cells = nbformat.read(path, as_version=4).cells
+    cells = read_nb(path).cells
     border = [i for i, c in enumerate(cells) if c.cell_type == "markdown" and c.source.startswith(BUILT)]
     assert len(border) <= 1
     return (cells[: border[0]], cells[border[0] :]) if border else (cells, [])
@@ -49,7 +49,7 @@ def test_exported_cells_are_folded_below_the_lesson(path):
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_hidden_cells_are_folded(path):
     "In JupyterLab, too, which knows nothing of nbdev's directives"
-    cells = [c for c in nbformat.read(path, as_version=4).cells if re.match(r"#\| *hide", c.source)]
+    cells = [c for c in read_nb(path).cells if re.match(r"#\| *hide", c.source)]
     assert not [c.source[:60] for c in cells if not is_folded(c)]
 
 
@@ -92,5 +92,5 @@ def test_shown_code_is_short(path):
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_no_name_of_ipython_is_shadowed(path):
     "`run` alone on a line would be taken for the magic"
-    cells = nbformat.read(path, as_version=4).cells
+    cells = read_nb(path).cells
     assert not [c.source[:60] for c in cells if c.cell_type == "code" and re.search(r"^run\b\s*(=|$)", c.source, re.M)]

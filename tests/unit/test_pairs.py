@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from architectures import KINDS, make_base
-from conftest import write_csv
+from conftest import mark_slow, write_csv
 from datasets import Dataset, DatasetDict
 
 from ftkit.checks.columns import PAIR, join_parts, show_pair
@@ -95,7 +95,7 @@ def test_columns_of_a_batch_hold_for_all_splits(base):
     assert count_cut(rows["validation"], lengths, tokenizer, lengths[0] - 1) == 1
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])
+@pytest.mark.parametrize("kind", mark_slow(["bert", "roberta", "gpt2"], fast=["roberta"]))
 def test_pairs_are_trained_predicted_and_exported(base, ftkit, tmp_path, kind, monkeypatch):
     from transformers import pipeline
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import BAD, FLAT, GOOD
+from conftest import BAD, FLAT, GOOD, mark_slow
 from tokenizers import normalizers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
@@ -233,7 +233,7 @@ def test_text_without_tokens_is_stable(tiny):
     assert np.isfinite(alone).all() and np.abs(together[-2:] - alone).max() < 1e-5
 
 
-@pytest.mark.parametrize("limit", [8, 128])
+@pytest.mark.parametrize("limit", mark_slow([8, 128], fast=[128]))
 def test_long_text_keeps_its_tokens(classifier, limit):
     _, tokenizer = classifier
     letters, rng = list("abcdefgh ,.-\n\té中😀\u0301"), np.random.default_rng(limit)

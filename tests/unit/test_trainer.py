@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import small_dataset
+from conftest import mark_slow, small_dataset
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from ftkit.data import load_data
@@ -16,7 +16,7 @@ from ftkit.tokenizer import load_tokenizer, tokenize
 from ftkit.trainer import class_weights, classification_loss
 
 
-@pytest.mark.parametrize("weights", [None, [3.0, 1.0, 0.5]])
+@pytest.mark.parametrize("weights", mark_slow([None, [3.0, 1.0, 0.5]], fast=[[3.0, 1.0, 0.5]]))
 def test_accumulation_equals_one_batch(tiny, weights, tmp_path):
     tokenizer = load_tokenizer(tiny)
     tokens = tokenize(load_data(small_dataset())[0], tokenizer)["train"].select(range(8)).remove_columns("length")
@@ -81,11 +81,14 @@ def test_settings_that_cannot_finish_are_refused(tiny, tmp_path, fields, says):
 
 @pytest.mark.parametrize(
     "fields",
-    [
-        {"eval_delay": 500},
-        {"eval_strategy": "steps", "eval_steps": 2, "eval_delay": 500},
-        {"eval_strategy": "steps", "eval_steps": 500},
-    ],
+    mark_slow(
+        [
+            {"eval_delay": 500},
+            {"eval_strategy": "steps", "eval_steps": 2, "eval_delay": 500},
+            {"eval_strategy": "steps", "eval_steps": 500},
+        ],
+        fast=[{"eval_delay": 500}],
+    ),
 )
 def test_last_step_is_evaluated(tiny, tmp_path, fields):
     settings = Settings(model_name_or_path=tiny, baselines=[], num_train_epochs=1, num_resamples=100)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import make_base
+from conftest import mark_slow
 from datasets import Dataset
 from transformers import GenerationConfig
 
@@ -251,7 +252,7 @@ def test_packed_rows_do_not_meet(make_writer, kind):
 # --- texts ---
 
 
-@pytest.mark.parametrize("size", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 10))])
+@pytest.mark.parametrize("size", mark_slow([4, 2, 10], fast=[4]))
 @pytest.mark.parametrize("kind", KINDS)
 def test_batch_writes_as_single_rows(make_writer, show_ids, kind, size):
     model, tokenizer = make_writer(kind)
