@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def warn_about_other_rows(
-    root: Path,  # the folder of the runs
+    root: str | Path,  # the folder of the runs
     settings: Settings,  # of a new run
     report: dict,  # of `load_data`, for it
 ) -> None:
@@ -20,7 +20,7 @@ def warn_about_other_rows(
     section = settings.with_absolute_paths().section("data")
     if not settings.train_file:
         return
-    for run in reversed(list_runs(root)):
+    for run in reversed(list_runs(Path(root))):
         try:
             data, same = run.record.get("data"), run.settings.with_absolute_paths().section("data") == section
         except UserError:  # a damaged run says nothing

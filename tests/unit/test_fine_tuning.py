@@ -142,7 +142,7 @@ def test_changed_file_has_other_test_rows(tiny, tmp_path, caplog):
     assert "not the test rows" not in caplog.text
     rows.loc[:20, "label"] = "good"
     rows.to_csv(file, index=False)
-    fine_tune(settings, runs_dir=tmp_path, name="c")
+    fine_tune(settings, runs_dir=str(tmp_path), name="c")
     assert "test: not the test rows of run 'b', as the file has changed since" in caplog.text
     caplog.clear()
     fine_tune(settings.replace(seed=7), runs_dir=tmp_path, name="d")
