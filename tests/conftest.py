@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,9 @@ GOOD, BAD, FLAT = "lovely warm bread today", "the bus broke down again", "the li
 
 
 def pytest_configure(config):
-    "Count the cases of each fault"
+    "Count the cases of each fault. A shell that starts a job in the background lets it ignore Ctrl-C: that is undone"
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(FaultCounter(), "faults")
 
 

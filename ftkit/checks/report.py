@@ -540,7 +540,7 @@ def describe_examination(
         lines += [f"{word}: {counts}" + (" …" if len(labels) > 12 else "")]
     for split, found in result["lengths"].items():
         kinds = [
-            f"{v['median']:,} {kind} in the middle, {v['p99']:,} or fewer in 99 of 100, {v['max']:,} at most"
+            f"{kind}: median {v['median']:,}, 99 of 100 rows up to {v['p99']:,}, longest {v['max']:,}"
             for kind, v in (found or {}).items()
         ]
         lines += [f"{split} texts: {'; '.join(kinds)}"] if kinds else []
