@@ -103,7 +103,11 @@ def show_table(
     rows: list[dict],  # one dictionary a row
     columns: list[str] | None = None,  # default: the keys of the first row
 ):
-    "Return a table for the end of a cell"
+    """Return a table for the end of a cell.
+
+    JupyterLab drops the style sheet of a notebook that was not run here, and keeps the style of a single cell
+    """
     from IPython.display import HTML
 
-    return HTML(STYLE + table_html(rows, columns))
+    table = table_html(rows, columns).replace(' class="t"', ' style="text-align:left"')  # texts are escaped: no quotes
+    return HTML(STYLE + table)
