@@ -109,5 +109,7 @@ def show_table(
     """
     from IPython.display import HTML
 
-    table = table_html(rows, columns).replace(' class="t"', ' style="text-align:left"')  # texts are escaped: no quotes
+    table = table_html(rows, columns).replace(
+        ' class="t"', ' class="t" style="text-align:left"'
+    )  # texts are escaped: no quotes
     return HTML(STYLE + table)
