@@ -75,6 +75,7 @@ def escape_markdown(
 def table_html(
     rows: list[dict],  # one dictionary a row; the first gives the columns
     columns: list[str] | None = None,  # default: the keys of the first row
+    inline: bool = False,  # each cell of text carries its style
 ) -> Markup:
     """Return rows as an HTML table, numbers aligned right.
 
@@ -83,9 +84,10 @@ def table_html(
     columns = columns or list(rows[0]) if rows else columns or []
     number = {c: all(isinstance(r.get(c), int | float | None) for r in rows) for c in columns}
     digits = {c: 1 if number[c] and any(abs(r.get(c) or 0) >= 10 for r in rows) else 3 for c in columns}
-    return Markup(
-        templates().get_template("table.html.j2").render(rows=rows, columns=columns, number=number, digits=digits)
-    )
+    kinds = {c: "n" if number[c] else "t" for c in columns}
+    left = {c: Markup(' style="text-align:left"') if inline and kinds[c] == "t" else "" for c in columns}
+    table = templates().get_template("table.html.j2")
+    return Markup(table.render(rows=rows, columns=columns, kinds=kinds, left=left, digits=digits))
 
 
 def img_tag(
@@ -109,7 +111,4 @@ def show_table(
     """
     from IPython.display import HTML
 
-    table = table_html(rows, columns).replace(
-        ' class="t"', ' class="t" style="text-align:left"'
-    )  # texts are escaped: no quotes
-    return HTML(STYLE + table)
+    return HTML(STYLE + table_html(rows, columns, inline=True))
