@@ -32,6 +32,9 @@ class OneLineError:
         return [f"{type(self).__name__}: {self}"]
 
 
+NOTHING_MADE = "stopped before the training began: no run was made, and there is nothing to resume."
+
+
 class UserError(OneLineError, ValueError):
     "The input is at fault, not the program. The command prints the message alone and exits with 2."
 

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from .checks.columns import join_parts
 from .checks.preflight import Plan
 from .data import rows_sha256
-from .errors import UserError
+from .errors import NOTHING_MADE, UserError
 from .files.columnar import from_python
 from .files.tables import find_files
 from .intervals import Interval
@@ -40,7 +40,7 @@ from ftkit.runs.continuing import (
 from .runs.folder import RunFolder, check_name, default_runs_dir, package_versions
 from .runs.listing import warn_about_other_rows
 from .runs.scoring import count_look, examine_rows, find_leaks, score_run
-from .runs.session import NOTHING_MADE, Session, create_run, reopen_run
+from .runs.session import Session, create_run, reopen_run
 from .runs.steps import Steps
 from .settings import CLASSIFICATION, Settings, is_path
 from .tasks.base import Task

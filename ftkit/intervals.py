@@ -26,6 +26,19 @@ class Interval:
         return f"{self.value:.3f}" + ("" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]")
 
 
+def format_p(
+    p: float,  # of a test
+    level: float = 0.05,  # of significance
+) -> str:
+    "Return a p-value in words: three digits, and more where rounding would put it on the other side of the level"
+    if p < 0.001:
+        return "p < 0.001"
+    digits = 3
+    while digits < 9 and (round(p, digits) <= level) != (p <= level):
+        digits += 1
+    return f"p = {p:.{digits}f}"
+
+
 def holm(
     p: list[float],  # of several tests
 ) -> list[float]:

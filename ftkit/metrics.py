@@ -24,7 +24,7 @@ from transformers import EvalPrediction
 
 from .errors import UserError
 from .installed import import_installed
-from .intervals import Interval
+from .intervals import Interval, format_p
 
 evaluate = import_installed("evaluate")  # not an evaluate.py next to the program
 
@@ -317,8 +317,7 @@ def write_verdict(
     "Return a comparison in one sentence"
     if p <= level and difference < 0:  # the better model comes first
         names, difference, low, high = names[::-1], -difference, -high, -low
-    p_value = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    points = f"{100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], {p_value}"
+    points = f"{100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], {format_p(p, level)}"
     if p <= level:
         return f"{names[0]} is better than {names[1]}: {points}"
     return (

@@ -51,9 +51,10 @@ def load_config(
     except (OSError, ValueError, RecursionError) as e:
         if isinstance(e, UserError):
             raise
-        raise UserError(
-            f"model_name_or_path = {model_name_or_path}: no model can be loaded from there ({str(e).splitlines()[0]})"
-        ) from e
+        why = str(e).splitlines()[0]
+        if str(model_name_or_path).startswith((".", "/", "~")) and not Path(model_name_or_path).exists():
+            why = "there is no such folder"
+        raise UserError(f"model_name_or_path = {model_name_or_path}: no model can be loaded from there ({why})") from e
 
 # %% ../nbs/02_model.ipynb #c023
 def is_causal(

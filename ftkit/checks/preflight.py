@@ -366,7 +366,7 @@ def check_memory(plan: Plan) -> tuple:
     trained = sum(p.numel() for p in plan.model.parameters() if p.requires_grad)
     weights = sum(p.numel() * p.element_size() for p in plan.model.parameters())
     needed, usable = weights + 12 * trained, count_usable_memory()
-    seen = f"they need {format_bytes(needed)}, and {format_bytes(usable)} are there"
+    seen = f"weights, gradients and moments need {format_bytes(needed)}, and {format_bytes(usable)} are there"
     if needed > usable:
         return REFUSE, seen, why, "Write method = lora or head, or take a smaller base model."
     return OK, seen, why

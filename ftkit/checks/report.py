@@ -195,7 +195,7 @@ def check_damaged(rows: Rows) -> list[Finding]:
     if not damaged:
         return []
     what = "texts with characters that were once decoded wrongly"
-    fix = "export them again as UTF-8, replace them in the file, or clean(rows, drop=[…])"
+    fix = "export them again as UTF-8 (what shows as ï¿½ or � is lost in this file), or clean(rows, drop=[…])"
     return [Finding(what, len(damaged), show(rows.texts[i] for i in damaged), fix, count_from_one(damaged))]
 
 

@@ -18,7 +18,7 @@ from ftkit.cli.parser import (
     read_options,
     read_settings,
 )
-from ftkit.errors import RunFailed, UserError, escape_controls
+from ftkit.errors import NOTHING_MADE, RunFailed, UserError, escape_controls
 from ftkit.settings import KEYS, TASKS, Settings, parse_value
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
@@ -66,8 +66,12 @@ def train(args, extra):
             "--resume continues a run with its own settings. Give nothing else with it, or start a new run."
         )
     check_names(args, settings, runs_dir)
-    from ftkit.fine_tuning import Run, fine_tune
-    from ftkit.views.console import quiet_libraries
+    try:
+        from ftkit.fine_tuning import Run, fine_tune
+        from ftkit.views.console import quiet_libraries
+    except KeyboardInterrupt:  # while libraries load, which takes seconds
+        logger.warning(NOTHING_MADE)
+        raise
 
     quiet_libraries()
     if args.rerun is not None:
@@ -127,10 +131,12 @@ def print_result(tuned) -> None:
 
     record, headline = tuned.record, tuned.task.headline
     print_lines(f"{'rung':<12} {headline:>8}   interval          seconds")
+    always = record.get("always") or {}
     for row in ladder_rows(record):
         interval = "" if row["from"] is None else f"[{row['from']:.3f}, {row['to']:.3f}]"
         score = "-" if row[headline] is None else f"{row[headline]:.3f}"
-        print_lines(f"{row['rung']:<12} {score:>8}   {interval:<14} {row['seconds']:>10}")
+        answer = f"   always {always[row['rung']]}" if row["rung"] in always else ""
+        print_lines(f"{row['rung']:<12} {score:>8}   {interval:<14} {row['seconds']:>10}{answer}")
     for rung, problem in record["unfitted"].items():
         print_lines(f"{rung:<12} could not be fitted ({problem})")
     for line in describe_others(record):
@@ -139,7 +145,8 @@ def print_result(tuned) -> None:
     if advice := advise_run(record, tuned.history, tuned.settings):
         print_lines("", *(f"try     {found}" for found in advice))
     if record["looks"]:
-        print_lines("", f"look {record['looks']} at these {record['data']['test']['rows']:,} test rows")
+        warning = ": the more looks, the less a good score means" if record["looks"] > 1 else ""
+        print_lines("", f"look {record['looks']} at these {record['data']['test']['rows']:,} test rows{warning}")
     print_lines(f"run     {tuned.path}", f"model   {tuned.path / 'model'}", f"report  {tuned.path / 'report.html'}")
     if record["continued"]:
         print_lines("", *describe_continued(record["continued"]), *describe_slices(record["continued"]["slices"]))

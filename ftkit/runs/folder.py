@@ -50,6 +50,7 @@ EMPTY = {
     "metrics": None,
     "baselines": None,
     "unfitted": {},
+    "always": {},
     "verdicts": None,
     "confidence": {},
     "looks": None,

@@ -33,7 +33,7 @@ def score_run(
     run.write_predictions(
         pd.concat([rows.assign(split=split) for split, rows in predictions.items()], ignore_index=True)
     )
-    baselines, verdicts, unfitted = {}, [], {}
+    baselines, verdicts, unfitted, always = {}, [], {}, {}
     for rung in rungs:
         if rung.problem:
             unfitted[rung.name] = rung.problem
@@ -41,10 +41,12 @@ def score_run(
         rows = task.with_predictions(test, rung.predictions)
         baselines[rung.name] = {**task.score(rows, **keys), "seconds": rung.seconds}
         verdicts.append(task.compare(test, rows, ("fine-tuned", rung.name), **keys))
+        if (answer := task.constant_answer(rows)) is not None:
+            always[rung.name] = answer
     scores = {split: task.score(rows, **keys) for split, rows in predictions.items()}
     confidence = {split: task.mean_confidence(rows) for split, rows in predictions.items()}
     looks = count_look(run, sha256, "train")
-    found = {"metrics": scores, "baselines": baselines, "unfitted": unfitted, "verdicts": verdicts}
+    found = {"metrics": scores, "baselines": baselines, "unfitted": unfitted, "always": always, "verdicts": verdicts}
     run.update(**found, confidence=confidence, looks=looks)
 
 

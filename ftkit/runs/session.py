@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ftkit.errors import NotFinite, RunFailed, UserError, redact
+from ftkit.errors import NOTHING_MADE, NotFinite, RunFailed, UserError, redact
 from ftkit.files.atomic import discard, format_bytes, is_disk_full
 from ftkit.files.feedback import TRAINED_WITH, write_entries
 from ftkit.runs.checkpoints import STAGING, find_newest
@@ -27,7 +27,6 @@ from ftkit.settings import Settings
 from ftkit.training.hardware import describe_machine
 
 RESERVED_BYTES = 100_000  # freed at the end, so that a run on a full disk can still record that it failed
-NOTHING_MADE = "stopped before the training began: no run was made, and there is nothing to resume."
 logger = logging.getLogger(__name__)
 
 

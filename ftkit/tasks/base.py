@@ -292,6 +292,13 @@ class Task:
         "Return what the report shows of this task alone"
         raise NotImplementedError
 
+    def constant_answer(
+        self,
+        predictions: pd.DataFrame,  # from `predict`
+    ) -> str | None:
+        "Return the answer that all rows were given, such as that of the rung majority. None: they differ"
+        return None
+
     def mean_confidence(
         self,
         predictions: pd.DataFrame,  # from `predict`

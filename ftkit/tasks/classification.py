@@ -71,6 +71,10 @@ class Classification(HeadTask):
     def right(self, predictions):
         return (predictions.predicted.astype(str) == predictions.label.astype(str)).to_numpy()
 
+    def constant_answer(self, predictions):
+        given = predictions.predicted.astype(str).unique()
+        return given[0] if len(given) == 1 else None
+
     def mean_confidence(self, predictions):
         return float(softmax(np.stack(predictions.logits)).max(-1).mean()) if len(predictions) else None
 

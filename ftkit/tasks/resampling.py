@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from ftkit.errors import UserError
-from ftkit.intervals import Interval
+from ftkit.intervals import Interval, format_p
 from ftkit.metrics import Verdict, wilson
 from ftkit.serving.drift import relabel, share_beyond
 from ftkit.views.scores import spell_metric
@@ -314,7 +314,7 @@ def write_verdict(
         names, numbers = names[::-1], (-difference, -high, -low)
     scale, form = (100, "{:+.1f}") if unit == "points" else (1, "{:+.3g}")
     value, *ends = ("none" if x is None else form.format(scale * x) for x in numbers)
-    p_value = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    p_value = format_p(p)
     shown = f"{spell_metric(metric)} {value} {unit} [{', '.join(ends)}], {p_value}".replace("  ", " ")
     if better:
         return f"{names[0]} is better than {names[1]}: {shown}"

@@ -259,7 +259,7 @@ def advise(
     if settings.method == "full":
         weights = 4 * sum(p.numel() for p in model.parameters())
         lines.append(
-            f"half the disk: method = lora (about {format_bytes(weights)}, as its checkpoints leave out the base)"
+            f"least disk: method = lora (about {format_bytes(weights)}, as its checkpoints leave out the base)"
         )
     return lines
 

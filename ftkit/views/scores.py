@@ -3,7 +3,7 @@
 Neither torch nor transformers is loaded.
 """
 
-from ftkit.intervals import Interval
+from ftkit.intervals import Interval, format_p
 
 SPELLED = {"f1": "F1", "mae": "MAE", "mse": "MSE", "bleu": "BLEU", "chrf": "chrF", "rougeL": "ROUGE-L"}
 LOSSES = {"loss": "training loss", "eval_loss": "validation loss"}  # key of the log -> its name
@@ -78,8 +78,7 @@ def show_verdict(
     value, *ends = (
         "none" if x is None else form.format(scale * x) for x in map(verdict.get, ("difference", "low", "high"))
     )
-    p = f"p = {verdict['p']:.3f}" if verdict["p"] >= 0.001 else "p < 0.001"
-    return f"{value} [{', '.join(ends)}], {p}"
+    return f"{value} [{', '.join(ends)}], {format_p(verdict['p'])}"
 
 
 def describe_continued(

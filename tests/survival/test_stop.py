@@ -23,11 +23,10 @@ from processes import Command
 from runs import TASK, make_flags, read_fingerprint, wait_for
 
 from ftkit.cli.main import main
-from ftkit.errors import RunFailed, UserError
+from ftkit.errors import NOTHING_MADE, RunFailed, UserError
 from ftkit.fine_tuning import TASKS, Run
 from ftkit.runs.checkpoints import find_newest
 from ftkit.runs.folder import RunFolder
-from ftkit.runs.session import NOTHING_MADE
 from ftkit.settings import CLASSIFICATION
 from survival.commands import COLUMNS, get_line, start_training
 

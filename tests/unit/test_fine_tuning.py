@@ -9,9 +9,9 @@ import torch
 from conftest import mark_slow, quick_settings, small_dataset
 
 from ftkit.data import load_data
+from ftkit.errors import NOTHING_MADE
 from ftkit.fine_tuning import fine_tune
 from ftkit.metrics import softmax
-from ftkit.runs.session import NOTHING_MADE
 from ftkit.settings import Settings
 from ftkit.views.errors import error_table
 from ftkit.views.scores import describe_others

@@ -135,7 +135,7 @@ FAULTS = {  # name -> (check, what is planted, its level, what the line says)
     "half precision": ("precision", halve_precision, WARN, "are bfloat16"),
     "learning rate": ("learning rate", raise_rate, WARN, "outside the usual range of method = full"),
     "few updates": ("updates", stop_after_three, WARN, "3 updates of the weights in all"),
-    "memory": ("memory", take_memory, REFUSE, "they need 4."),
+    "memory": ("memory", take_memory, REFUSE, "weights, gradients and moments need 4."),
     "disk": ("disk", fill_disk, REFUSE, "and 1.0 kB are free"),
     "no batch": ("settings", drop_all_batches, REFUSE, "do not fill a batch of 512"),
     "nothing learned": ("overfit", learn_nothing, WARN, "bring the loss from 1.00 to 1.00"),
