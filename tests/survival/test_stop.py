@@ -340,7 +340,7 @@ def test_early_stop_leaves_nothing(folder, start, moment):
     assert wait_for_end(process, folder) == 130 and list((folder / "runs").rglob("*")) == []
     *read, why, last = process.stderr.splitlines()
     assert why == NOTHING_MADE and last == "ftkit: interrupted"
-    said = [line.split(":")[0] for line in read]
+    said = [line.split(":")[0] for line in read if not line.startswith("updates: ")]  # which are few here
     told = ["train", "validation", "test", *TOKENS, "preflight", "forecast"]
     assert said == told[: len(said)] and len(said) not in (1, 2)
 

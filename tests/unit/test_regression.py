@@ -524,6 +524,7 @@ def test_loss_is_that_of_torch(sizes):
 @slow
 def test_accumulation_changes_no_update(tiny, tmp_path):
     keys = dict(num_train_epochs=1, train_sampling_strategy="sequential", dropout=0.0, baselines=[], logging_steps=1)
+    keys["bf16"] = False  # its digits are too few to compare
     losses = []
     for size, parts in ((8, 1), (2, 4)):
         settings = make_settings(tiny, per_device_train_batch_size=size, gradient_accumulation_steps=parts, **keys)
