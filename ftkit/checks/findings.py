@@ -28,6 +28,7 @@ class Finding:
     fix: str = ""  # a setting or a line of code
     rows: list[int] = field(default_factory=list)  # their numbers, from 1: all of them, if it is about single rows
     pairs: list[list[int]] = field(default_factory=list)  # the same, two that belong together
+    split: str = "train"  # whose rows are numbered
 
 
 @dataclass

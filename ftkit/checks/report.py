@@ -355,7 +355,7 @@ def check_leaked_rows(rows: Rows) -> list[Finding]:
             fix = f"clean(test_rows, leaks='{kinds[-1]}', train=rows)"  # it drops those of the stricter kinds, too
             what = f"test rows that {IN_TRAIN[kind]}"
             shown = show_twins(kind, pairs, rows.read["test"][0], rows.texts)
-            found.append(Finding(what, len(pairs), shown, fix, count_from_one(pairs)))
+            found.append(Finding(what, len(pairs), shown, fix, count_from_one(pairs), split="test"))
     return found + (check_leaked_labels(rows) if rows.one_label else [])
 
 
@@ -372,7 +372,8 @@ def check_leaked_labels(rows: Rows) -> list[Finding]:
     ]
     what = f"test rows with another label than the training row that they repeat, of {repeated} that repeat one"
     fix, numbers = "read both: as large a share of the other labels may be wrong", [[i + 1, j + 1] for i, j in pairs]
-    return [Finding(what, len(pairs), show(shown), fix, [i for i, _ in numbers], numbers)] if pairs else []
+    test = [i for i, _ in numbers]
+    return [Finding(what, len(pairs), show(shown), fix, test, numbers, "test")] if pairs else []
 
 
 def labelled(
@@ -459,7 +460,8 @@ def check_personal_data(rows: Rows) -> list[Finding]:
         if hits:
             what = f"pieces of personal data{where} ({kinds}); names of people are not looked for"
             shown, fix = show(f"{hit.kind} {mask(hit.value)}" for hit in hits), f"clean({name}, redact=True)"
-            found.append(Finding(what, len(hits), shown, fix, count_from_one(hit.row for hit in hits)))
+            numbers = count_from_one(hit.row for hit in hits)
+            found.append(Finding(what, len(hits), shown, fix, numbers, split=split))
     return found
 
 
@@ -549,15 +551,17 @@ def describe_examination(
         count = f" ({f['count']:,})" if f["count"] > 1 or f["examples"] else ""
         examples = f": {'; '.join(f['examples'])}" if f["examples"] else ""
         fix = f" → {f['fix']}" if f["fix"] else ""
-        lines.append(f"- {f['what']}{count}{examples}{list_rows(f['rows'])}{fix}")
+        lines.append(f"- {f['what']}{count}{examples}{list_rows(f['rows'], f['split'])}{fix}")
     return lines + ([] if result["findings"] else [nothing])
 
 
 def list_rows(
     numbers: list[int],  # of rows, from 1
+    split: str,  # whose rows they are
 ) -> str:
     "Return the first numbers in brackets, and where the others are; nothing without any"
     if not numbers:
         return ""
     more = " … --json has all" if len(numbers) > MOST_LISTED else ""
-    return f" [row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:MOST_LISTED]))}{more}]"
+    whose = "" if split == "train" else f"{split} "
+    return f" [{whose}row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:MOST_LISTED]))}{more}]"

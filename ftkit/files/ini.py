@@ -66,7 +66,8 @@ def read_lines(
         return path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         raise UserError(
-            f"{path}: there is no such settings file. `ftkit train` alone runs the starter experiment."
+            f"{path}: there is no such settings file. `ftkit train` alone runs the starter experiment. "
+            "Several values of a key have commas between them, and no space: --baselines majority,tfidf."
         ) from None
     except (OSError, ValueError) as e:
         why = e.strerror if isinstance(e, OSError) else "not UTF-8"
