@@ -96,6 +96,16 @@ def mark_slow(values, fast=()) -> list:
     return [v if v in fast else pytest.param(*(v if isinstance(v, tuple) else [v]), marks=slow) for v in values]
 
 
+def before_transformers(version: str):
+    "Return the mark of a test that is for this version of Transformers and later ones"
+    from importlib.metadata import version as installed
+
+    from packaging.version import Version
+
+    old = Version(installed("transformers")) < Version(version)
+    return pytest.mark.skipif(old, reason=f"Transformers before {version} behave otherwise")
+
+
 def small_rows(n: int = 60) -> list[dict]:
     "Rows of three labels, every text different"
     texts = {"bad": BAD, "flat": FLAT, "good": GOOD}

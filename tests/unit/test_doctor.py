@@ -568,7 +568,10 @@ def test_command_reports_and_writes_a_page(tmp_path, monkeypatch, capsys):
     assert main(["check", "a.csv", "--json", "--html", "page.html"]) == 3
     result = json.loads(capsys.readouterr().out)
     assert result["conflicts"] == 1 and result["duplicates"]["exact"] == 2
-    assert all(set(finding) == {"what", "count", "examples", "fix", "rows", "pairs", "split"} for finding in result["findings"])
+    assert all(
+        set(finding) == {"what", "count", "examples", "fix", "rows", "pairs", "split"}
+        for finding in result["findings"]
+    )
     assert any("personal data" in f["what"] for f in result["findings"])
     assert "a@example.org" not in str(result) and "a@example.org" not in Path("page.html").read_text()
     page = BeautifulSoup(Path("page.html").read_text(encoding="utf-8"), "html.parser")

@@ -98,7 +98,7 @@ def test_trial_changes_nothing(plan, monkeypatch, tmp_path):
     assert after[0] == before[0] and torch.equal(after[1], before[1]) and after[2:] == before[2:]
     assert all(p.grad is None for p in plan.model.parameters())
     assert plan.model.training == mode and torch.get_num_threads() == threads
-    assert len(found.timings) > 3 and found.peak_bytes >= found.base_bytes > 0 and found.update_seconds > 0
+    assert len(found.timings) > 1 and found.peak_bytes >= found.base_bytes > 0 and found.update_seconds > 0
 
 
 def test_trained_weights_are_those_without_a_trial(tiny, tmp_path, monkeypatch):
