@@ -134,7 +134,7 @@ def run_trial(
             )
             if not timed:
                 return None
-            peak = read_peak_memory()
+            peak = max(base, read_peak_memory())  # the two are read some kilobytes apart
             update = time_update(model, timed[-1].threads, args)
             forward = time_forward(model, tokens["validation"], timed[-1].threads, settings, data_collator)
     except (RuntimeError, MemoryError) as e:
